@@ -1,0 +1,35 @@
+package weft
+
+import "time"
+
+// An Event tells that something changed. It is written in the transaction of the
+// change, and read in one order by all who follow: wake-ups, the live stream, hooks.
+type Event struct {
+	Cursor  Cursor
+	At      time.Time
+	Kind    EventKind
+	Project ProjectID
+	Run     RunID  // zero when no Run is concerned
+	Plan    PlanID // zero when no Plan is concerned
+	Data    DataID // zero when no Data is concerned
+	From    Status // of the Run before; "" for a new one or another kind
+	To      Status // of the Run after; "" for another kind
+	By      PrincipalID
+}
+
+// An EventKind says what happened.
+type EventKind string
+
+const (
+	RunChanged  EventKind = "run"  // made, or in another status; done and failed imply its outputs
+	DataTagged  EventKind = "tags" // the tags of a Data changed
+	PlanChanged EventKind = "plan" // registered, or changed
+	RunRemoved  EventKind = "run-removed"
+	DataRemoved EventKind = "data-removed" // discarded by retry or delete
+)
+
+// A Cursor is a position in the sequence of events. The zero Cursor is before all.
+type Cursor struct{ Xid, Seq int64 }
+
+// After reports whether c is behind d in the sequence.
+func (c Cursor) After(d Cursor) bool { return c.Xid > d.Xid || c.Xid == d.Xid && c.Seq > d.Seq }

@@ -1,0 +1,178 @@
+package weft
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Feeds reports whether Data with these tags, as a Plan declares them for an output
+// or log, would satisfy in by declaration alone: they include every user tag of in,
+// which has at least one and names no particular Data or time.
+func Feeds(output Tags, in Input) bool {
+	user := in.Tags.User()
+	return len(user) > 0 && len(user) == len(in.Tags) && output.HasAll(user)
+}
+
+// A PlanGraph holds the plans of one project and answers which feed which: an edge
+// goes from every output or log to every input that it Feeds, whether the plans are
+// active or not. It indexes plans by tag, so that cost follows the answer. It is
+// safe for concurrent use.
+type PlanGraph struct {
+	mu    sync.RWMutex
+	plans map[PlanID]Plan
+	byIn  map[Tag][]inputRef  // inputs that could be fed, under their first tag
+	byOut map[Tag][]outputRef // outputs and logs, under each of their tags
+}
+
+type inputRef struct {
+	plan PlanID
+	nth  int
+}
+
+type outputRef struct {
+	plan PlanID
+	nth  int // len(Outputs) is the log
+}
+
+// An Edge leads from an output (or the log) of one Plan to an input of another.
+type Edge struct {
+	From   PlanID
+	Output int // index into From's Outputs; len(Outputs) is the log
+	To     PlanID
+	Input  int // index into To's Inputs
+}
+
+// NewPlanGraph returns an empty graph.
+func NewPlanGraph() *PlanGraph {
+	return &PlanGraph{plans: map[PlanID]Plan{}, byIn: map[Tag][]inputRef{}, byOut: map[Tag][]outputRef{}}
+}
+
+// Add puts a plan into the graph, or replaces what may change in it.
+func (g *PlanGraph) Add(p Plan) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, known := g.plans[p.ID]
+	g.plans[p.ID] = p
+	if known {
+		return
+	}
+	for i, in := range p.Inputs {
+		if user := in.Tags.User(); len(user) > 0 && len(user) == len(in.Tags) {
+			g.byIn[user[0]] = append(g.byIn[user[0]], inputRef{p.ID, i})
+		}
+	}
+	for i, tags := range p.OutputTags() {
+		for _, t := range tags {
+			g.byOut[t] = append(g.byOut[t], outputRef{p.ID, i})
+		}
+	}
+}
+
+// Plan returns a plan of the graph.
+func (g *PlanGraph) Plan(id PlanID) (Plan, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	p, ok := g.plans[id]
+	return p, ok
+}
+
+// Plans returns all plans, by id.
+func (g *PlanGraph) Plans() []Plan {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(g.plans), func(a, b Plan) int { return slices.Compare(a.ID[:], b.ID[:]) })
+}
+
+// Downstream returns the edges that leave p, by output and then by plan. The plan
+// itself need not be in the graph.
+func (g *PlanGraph) Downstream(p Plan) []Edge {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.downstream(p)
+}
+
+func (g *PlanGraph) downstream(p Plan) []Edge {
+	var edges []Edge
+	for nth, tags := range p.OutputTags() {
+		for _, t := range tags {
+			for _, ref := range g.byIn[t] {
+				if Feeds(tags, g.plans[ref.plan].Inputs[ref.nth]) {
+					edges = append(edges, Edge{p.ID, nth, ref.plan, ref.nth})
+				}
+			}
+		}
+	}
+	slices.SortFunc(edges, compareEdges)
+	return edges
+}
+
+// Upstream returns the edges that reach p, by input and then by plan.
+func (g *PlanGraph) Upstream(p Plan) []Edge {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	var edges []Edge
+	for nth, in := range p.Inputs {
+		if len(in.Tags) == 0 {
+			continue
+		}
+		for _, ref := range g.byOut[in.Tags[0]] {
+			if Feeds(g.plans[ref.plan].OutputTags()[ref.nth], in) {
+				edges = append(edges, Edge{ref.plan, ref.nth, p.ID, nth})
+			}
+		}
+	}
+	slices.SortFunc(edges, compareEdges)
+	return edges
+}
+
+func compareEdges(a, b Edge) int {
+	if c := a.Output - b.Output; c != 0 {
+		return c
+	}
+	if c := a.Input - b.Input; c != 0 {
+		return c
+	}
+	if c := slices.Compare(a.To[:], b.To[:]); c != 0 {
+		return c
+	}
+	return slices.Compare(a.From[:], b.From[:])
+}
+
+// Cycle returns the plans of a loop that p, which is not yet in the graph, would
+// close, beginning and ending with p; nil when there is none. A loop would make
+// Runs for ever.
+func (g *PlanGraph) Cycle(p Plan) []PlanID {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	closes := func(q Plan) bool { // an edge from q to p
+		for _, tags := range q.OutputTags() {
+			for _, in := range p.Inputs {
+				if Feeds(tags, in) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	from := map[PlanID]PlanID{p.ID: {}}
+	for queue := []Plan{p}; len(queue) > 0; queue = queue[1:] {
+		q := queue[0]
+		if closes(q) {
+			loop := []PlanID{p.ID}
+			for id := q.ID; id != p.ID; id = from[id] {
+				loop = append(loop, id)
+			}
+			loop = append(loop, p.ID)
+			slices.Reverse(loop)
+			return loop
+		}
+		for _, e := range g.downstream(q) {
+			if _, seen := from[e.To]; !seen {
+				from[e.To] = q.ID
+				queue = append(queue, g.plans[e.To])
+			}
+		}
+	}
+	return nil
+}
