@@ -24,3 +24,14 @@ type Tree struct {
 	Files  int64
 	Bytes  int64
 }
+
+// An ImageManifest is what the registry knows of a manifest or an index of images.
+type ImageManifest struct {
+	Digest       Digest
+	MediaType    string
+	Size         int64
+	Blobs        []Digest // config and layers
+	Manifests    []Digest // of an index
+	Subject      Digest   // what it refers to; zero for most
+	ArtifactType string
+}
