@@ -51,7 +51,7 @@ type Executor interface {
 
 	// Logs returns what the container has printed so far, stdout and stderr in one
 	// stream. With follow, reads go on until the container has ended and all was
-	// read. NotFound when there is no log (yet).
+	// read, or ctx ends. NotFound when there is no log (yet).
 	Logs(ctx context.Context, a weft.Attempt, follow bool) (io.ReadCloser, error)
 
 	// List returns every attempt of which anything exists, for the reconciler.
@@ -60,6 +60,19 @@ type Executor interface {
 	// Capacity tells what there is to share out. Without limits (zero Capacity),
 	// the engine hands over every Run and leaves admission to the executor.
 	Capacity(ctx context.Context) (Capacity, error)
+}
+
+// LogFile is the name of the log in the work directory of the log's Data.
+const LogFile = "log"
+
+// Places tells an executor where the content store keeps what it mounts.
+type Places interface {
+	// Work is the directory in which the attempt leaves what Data d is to become:
+	// an output as it is, the log as the file LogFile. The executor makes it.
+	Work(a weft.Attempt, d weft.DataID) string
+
+	// Tree is the directory of a sealed tree, made on demand. It is never written to.
+	Tree(ctx context.Context, d weft.Digest) (string, error)
 }
 
 // A Job is everything that an executor needs to know to run one attempt.
@@ -74,6 +87,7 @@ type Job struct {
 	Env            []string    // KEY=value, on top of the image's
 	Inputs         []Input
 	Outputs        []Output
+	Log            weft.DataID // the Data that the log becomes; zero when the plan keeps none
 	Resources      weft.Resources
 	Devices        []string // CDI names given to this job, like nvidia.com/gpu=0
 	OnNode         weft.OnNode
