@@ -1,0 +1,94 @@
+package api
+
+// A DataDetail is a data with what made it, what uses it and what could.
+type DataDetail struct {
+	KnitID      string        `json:"knitId"`
+	Tags        []Tag         `json:"tags" doc:"sorted, with the system's"`
+	Upstream    DataSource    `json:"upstream"`
+	Downstreams []DataUse     `json:"downstreams"`
+	Nomination  []DataNominee `json:"nomination"`
+
+	Digest string `json:"digest,omitempty" doc:"of the manifest; equal content has equal digests; absent until the content is there"`
+	Files  int64  `json:"files,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+}
+
+// A DataSource is the output (Mountpoint) or the log of the run that made a data.
+type DataSource struct {
+	Mountpoint *Mountpoint `json:"mountpoint,omitempty"`
+	Log        *LogPoint   `json:"log,omitempty"`
+	Run        RunSummary  `json:"run"`
+}
+
+// A DataUse is an input of a run that a data fills.
+type DataUse struct {
+	Mountpoint Mountpoint `json:"mountpoint"`
+	Run        RunSummary `json:"run"`
+}
+
+// A DataNominee is an input of a plan that a data fits.
+type DataNominee struct {
+	Mountpoint
+	Plan PlanSummary `json:"plan"`
+}
+
+// A TagChange removes, then adds tags of a data.
+type TagChange struct {
+	Add       []Tag    `json:"add"`
+	Remove    []Tag    `json:"remove"`
+	RemoveKey []string `json:"remove_key"`
+}
+
+// DataTags are the tags of a data that is about to be pushed.
+type DataTags struct {
+	Tags []Tag `json:"tags"`
+}
+
+// A Lineage is the part of the history around one data. The edges are in the runs:
+// from their inputs to the run, from the run to its outputs and log.
+type Lineage struct {
+	Start string        `json:"start"`
+	Data  []LineageData `json:"data"`
+	Runs  []RunDetail   `json:"runs"`
+}
+
+// A LineageData is a data in a Lineage.
+type LineageData struct {
+	KnitID string `json:"knitId"`
+	Tags   []Tag  `json:"tags" doc:"sorted, with the system's"`
+	RunID  string `json:"runId" doc:"of the run that made it"`
+}
+
+// A FileList is what a data consists of, sorted by path.
+type FileList struct {
+	Digest string `json:"digest" doc:"of the manifest"`
+	Files  []File `json:"files"`
+}
+
+// A File is one file, directory or link of a data.
+type File struct {
+	Path    string `json:"path" doc:"relative and slash-separated; bytes that are no UTF-8 are replaced"`
+	RawPath []byte `json:"rawPath,omitempty" doc:"the bytes of the path, in base64, where path cannot hold them"`
+	Kind    string `json:"kind" enum:"file,directory,link"`
+	Mode    string `json:"mode,omitempty" doc:"permission bits in octal; absent for links"`
+	Size    int64  `json:"size" doc:"of files"`
+	Digest  string `json:"digest,omitempty" doc:"of files"`
+	Target  string `json:"target,omitempty" doc:"of links"`
+}
+
+// A VerifyStep is one line of the answer to a verification: how far it has come, or,
+// in the last line, what it found.
+type VerifyStep struct {
+	Files    int64     `json:"files" doc:"checked so far"`
+	Bytes    int64     `json:"bytes" doc:"checked so far"`
+	Total    int64     `json:"total" doc:"bytes to check"`
+	Done     bool      `json:"done" doc:"this is the last line"`
+	Problems []Problem `json:"problems,omitempty" doc:"in the last line: what is wrong; none when all is well"`
+	Error    *Error    `json:"error,omitempty" doc:"in the last line: why the verification broke off"`
+}
+
+// A Problem is something wrong with a file of a data.
+type Problem struct {
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}

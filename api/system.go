@@ -1,0 +1,49 @@
+package api
+
+// Version says which program answers.
+type Version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Knitfab string `json:"knitfab" doc:"the release of Knitfab whose API this one includes"`
+}
+
+// Cluster says what the system offers to those who write plans.
+type Cluster struct {
+	Version   string              `json:"version"`
+	Registry  string              `json:"registry" doc:"the embedded image registry, as plans name it"`
+	Pushes    []string            `json:"registryAddresses,omitempty" doc:"where docker and skopeo reach the registry"`
+	Resources map[string]Quantity `json:"resources" doc:"names for a plan's resources, with the largest amount one run can get"`
+	Labels    []string            `json:"labels" doc:"key=value, for a plan's on_node"`
+	Storage   Storage             `json:"storage"`
+	Runs      map[string]int64    `json:"runs" doc:"number of runs by status"`
+	RunLimit  int64               `json:"runLimit" doc:"how many pending runs a plan may make at once, by default"`
+}
+
+// Storage tells how much room there is for content.
+type Storage struct {
+	TotalBytes   int64 `json:"totalBytes"`
+	FreeBytes    int64 `json:"freeBytes"`
+	ReserveBytes int64 `json:"reserveBytes" doc:"below this much free, uploads are refused and no run starts"`
+	Blobs        int64 `json:"blobs" doc:"number of distinct contents kept"`
+	BlobBytes    int64 `json:"blobBytes" doc:"sum of their sizes"`
+}
+
+// An Event tells that something changed.
+type Event struct {
+	Cursor string `json:"cursor" doc:"position in the sequence; send it as Last-Event-ID to go on from here"`
+	At     Time   `json:"at"`
+	Kind   string `json:"kind" enum:"run,tags,plan,run-removed,data-removed"`
+	RunID  string `json:"runId,omitempty"`
+	PlanID string `json:"planId,omitempty"`
+	KnitID string `json:"knitId,omitempty"`
+	From   string `json:"from,omitempty" doc:"status of the run before"`
+	To     string `json:"to,omitempty" doc:"status of the run after"`
+	By     string `json:"by,omitempty" doc:"who did it"`
+}
+
+// An Image is a repository of the embedded registry with one of its tags.
+type Image struct {
+	Image  string `json:"image" doc:"repository:tag, as plans name it"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size" doc:"bytes of the manifest and everything it refers to"`
+}

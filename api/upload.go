@@ -1,0 +1,44 @@
+package api
+
+// An Upload is a push under way by Weft's own protocol: ask which files are missing,
+// send those, commit. It expires when nothing is sent for a while; nothing is left
+// behind then.
+type Upload struct {
+	ID         string `json:"id"`
+	ExpiresAt  Time   `json:"expiresAt" doc:"every request of the upload puts this off"`
+	BatchBytes int64  `json:"batchBytes" doc:"a batch should hold about so many bytes"`
+	BatchFiles int    `json:"batchFiles" doc:"a batch should hold at most so many files"`
+}
+
+// A BlobRef names the content of a file.
+type BlobRef struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+// A MissingRequest asks which contents have to be sent.
+type MissingRequest struct {
+	Blobs []BlobRef `json:"blobs"`
+}
+
+// Missing tells which contents of a MissingRequest have to be sent.
+type Missing struct {
+	Missing []int `json:"missing" doc:"indices into the request's blobs, ascending"`
+}
+
+// Received tells what of a batch has arrived.
+type Received struct {
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+// A Commit ends an upload. The manifest itself was sent as a file before.
+type Commit struct {
+	Manifest string `json:"manifest" doc:"digest of the manifest"`
+	Tags     []Tag  `json:"tags"`
+}
+
+// A BatchRequest asks for the contents of several files in one framed stream.
+type BatchRequest struct {
+	Digests []string `json:"digests"`
+}
