@@ -1,0 +1,214 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/providers/structs"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+	yamlv3 "gopkg.in/yaml.v3"
+
+	"github.com/weft-dev/weft"
+)
+
+// A Config is everything that can be set about `weft serve`. It is filled from
+// defaults, then a file, then the environment (WEFT_ and the name in capitals), then
+// flags, and checked once. Sizes are in bytes, written as quantities (5Gi).
+type Config struct {
+	State       string        `koanf:"state" yaml:"state"`                 // directory of everything Weft keeps
+	Listen      string        `koanf:"listen" yaml:"listen"`               // HOST:PORT; port 0 picks one
+	PlainHTTP   bool          `koanf:"plain-http" yaml:"plain-http"`       // allow other addresses than loopback without TLS
+	NoAuth      bool          `koanf:"no-auth" yaml:"no-auth"`             // everyone who can connect is the administrator
+	Database    string        `koanf:"database" yaml:"database"`           // postgres://…; empty: SQLite in State
+	RunLimit    int64         `koanf:"run-limit" yaml:"run-limit"`         // pending runs above which a plan is blocked
+	DiskReserve string        `koanf:"disk-reserve" yaml:"disk-reserve"`   // space to keep free; empty: the smaller of 5 % and 5 GB
+	LogLimit    string        `koanf:"log-limit" yaml:"log-limit"`         // of a run's log; empty: none
+	OutputLimit string        `koanf:"output-limit" yaml:"output-limit"`   // of a run's outputs together; empty: none
+	Labels      []string      `koanf:"labels" yaml:"labels"`               // key=value of this machine, for on_node
+	CollectWait time.Duration `koanf:"collect-grace" yaml:"collect-grace"` // how long content stays after nothing refers to it
+	LogLevel    string        `koanf:"log-level" yaml:"log-level"`         // debug, info, warn or error
+	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
+}
+
+const defaultLogLimit = "10G"
+
+func defaultConfig() Config {
+	return Config{
+		State:       defaultState(),
+		Listen:      "127.0.0.1:30803",
+		RunLimit:    weft.DefaultRunLimit,
+		LogLimit:    defaultLogLimit,
+		CollectWait: time.Hour,
+		LogLevel:    "info",
+		LogFormat:   "text",
+	}
+}
+
+// defaultState is where services keep what must last for root, and the user's own
+// state directory for anyone else.
+func defaultState() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/weft"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "weft")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "weft-state"
+	}
+	return filepath.Join(home, ".local", "state", "weft")
+}
+
+// configFlags declares a flag for each field of Config.
+func configFlags(fs *pflag.FlagSet) {
+	d := defaultConfig()
+	fs.String("config", "", "read settings from this YAML `file`")
+	fs.String("state", d.State, "`directory` in which Weft keeps everything")
+	fs.String("listen", d.Listen, "`host:port` to listen on; port 0 picks a free one")
+	fs.Bool("plain-http", false, "allow listening on other addresses than loopback without TLS (behind a load balancer)")
+	fs.Bool("no-auth", false, "let everyone who can connect do everything; only for networks that you trust")
+	fs.String("database", "", "`URL` of a PostgreSQL database; without it, SQLite in the state directory")
+	fs.Int64("run-limit", d.RunLimit, "block a plan that would make more `runs` than this at once")
+	fs.String("disk-reserve", "", "`bytes` of disk to keep free; default the smaller of 5 % and 5G")
+	fs.String("log-limit", d.LogLimit, "`bytes` that a run's log may have")
+	fs.String("output-limit", "", "`bytes` that a run's outputs may have; default no limit")
+	fs.StringSlice("labels", nil, "`key=value` labels of this machine, for on_node in plans")
+	fs.Duration("collect-grace", d.CollectWait, "how long content stays after nothing refers to it any more")
+	fs.String("log-level", d.LogLevel, "debug, info, warn or error")
+	fs.String("log-format", d.LogFormat, "text or json")
+}
+
+// loadConfig reads all sources in their order and checks the result.
+func loadConfig(fs *pflag.FlagSet) (Config, error) {
+	k := koanf.New("\x00")
+	if err := k.Load(structs.Provider(defaultConfig(), "koanf"), nil); err != nil {
+		return Config{}, err
+	}
+	name, _ := fs.GetString("config") // declared by configFlags
+	if name == "" {
+		name = os.Getenv("WEFT_CONFIG")
+	}
+	if name != "" {
+		if err := k.Load(file.Provider(name), yaml.Parser()); err != nil {
+			return Config{}, weft.Errorf(weft.Invalid, "read settings from %s: %w", name, err)
+		}
+	}
+	fromEnv := env.Provider("\x00", env.Opt{Prefix: "WEFT_", TransformFunc: func(key, v string) (string, any) {
+		key = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(key, "WEFT_")), "_", "-")
+		if fs.Lookup(key) == nil || key == "config" {
+			return "", nil // a variable of the client, such as WEFT_URL
+		}
+		if key == "labels" {
+			return key, strings.Split(v, ",")
+		}
+		return key, v
+	}})
+	if err := k.Load(fromEnv, nil); err != nil {
+		return Config{}, err
+	}
+	if err := k.Load(posflag.Provider(fs, "\x00", k), nil); err != nil {
+		return Config{}, err
+	}
+	k.Delete("config")
+	var c Config
+	if err := rejectUnknown(k, fs); err != nil {
+		return Config{}, err
+	}
+	if err := k.Unmarshal("", &c); err != nil {
+		return Config{}, weft.Errorf(weft.Invalid, "settings: %w", err)
+	}
+	return c, c.check()
+}
+
+func rejectUnknown(k *koanf.Koanf, fs *pflag.FlagSet) error {
+	for _, key := range k.Keys() {
+		if fs.Lookup(key) == nil || key == "help" {
+			return weft.Errorf(weft.Invalid, "settings: %q is unknown", key).WithAdvice("`weft config` prints all that can be set")
+		}
+	}
+	return nil
+}
+
+func (c Config) check() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil:
+		return weft.Errorf(weft.Invalid, "listen: %q is not HOST:PORT", c.Listen)
+	case !isLoopback(host) && !c.PlainHTTP:
+		return weft.Errorf(weft.Invalid, "listen: %s is not a loopback address, and there is no TLS", c.Listen).
+			WithAdvice("put a proxy that speaks TLS before Weft and give --plain-http")
+	case c.NoAuth && !isLoopback(host) && !c.PlainHTTP:
+		return weft.Errorf(weft.Invalid, "no-auth: %s can be reached from outside", c.Listen)
+	case c.RunLimit < 1:
+		return weft.Errorf(weft.Invalid, "run-limit: %d is not positive", c.RunLimit)
+	case c.CollectWait < 0:
+		return weft.Errorf(weft.Invalid, "collect-grace: %s is negative", c.CollectWait)
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return weft.Errorf(weft.Invalid, "log-format: %q is neither text nor json", c.LogFormat)
+	}
+	for name, text := range map[string]string{"disk-reserve": c.DiskReserve, "log-limit": c.LogLimit, "output-limit": c.OutputLimit} {
+		if _, err := parseBytes(text); err != nil {
+			return weft.Errorf(weft.Invalid, "%s: %w", name, err)
+		}
+	}
+	for _, text := range c.Labels {
+		if _, err := weft.ParseLabel(text); err != nil {
+			return weft.Errorf(weft.Invalid, "labels: %w", err)
+		}
+	}
+	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if c.Database != "" {
+		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			return weft.Errorf(weft.Invalid, "database: this is not a URL that begins with postgres://")
+		}
+	}
+	return nil
+}
+
+// databaseURL is what store.Open takes.
+func (c Config) databaseURL() string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return "sqlite:" + filepath.Join(c.State, "weft.db")
+}
+
+// write prints the settings as a file that --config takes, with secrets hidden.
+func (c Config) write() (string, error) {
+	if u, err := url.Parse(c.Database); c.Database != "" && err == nil {
+		c.Database = u.Redacted()
+	}
+	b, err := yamlv3.Marshal(c)
+	return string(b), err
+}
+
+// parseBytes reads a size; "" is 0.
+func parseBytes(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	rs, err := weft.ParseResources(map[string]string{"size": s})
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a size like 500M or 5Gi", s)
+	}
+	q := rs["size"]
+	return q.Value(), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
