@@ -59,7 +59,7 @@ func May(p Principal, v Verb, o Object) error {
 		return Errorf(Unauthenticated, "nobody is signed in").WithAdvice("send a token")
 	case p.Admin:
 		return nil
-	case o.Project.IsZero() && v == Read:
+	case o.Project.IsZero() && o.Kind == "system" && v == Read:
 		return nil // what the system offers is told to everyone who is signed in
 	case o.Project.IsZero() || !known:
 		return Errorf(Forbidden, "%s may not %s the %s: that takes a system administrator", p.Name, v, o.Kind)

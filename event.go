@@ -31,5 +31,5 @@ const (
 // A Cursor is a position in the sequence of events. The zero Cursor is before all.
 type Cursor struct{ Xid, Seq int64 }
 
-// After reports whether c is behind d in the sequence.
+// After reports whether c comes later than d in the sequence.
 func (c Cursor) After(d Cursor) bool { return c.Xid > d.Xid || c.Xid == d.Xid && c.Seq > d.Seq }

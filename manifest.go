@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -71,7 +72,7 @@ func (m Manifest) Find(p string) (Entry, bool) {
 // twice, and anything below a file or a link.
 func (m Manifest) Validate() error {
 	kinds := make(map[string]EntryKind)
-	last := ""
+	last, total := "", int64(0)
 	for i, e := range m.Entries {
 		if err := e.validate(); err != nil {
 			return err
@@ -80,6 +81,12 @@ func (m Manifest) Validate() error {
 			return Errorf(Invalid, "manifest: %q is out of order or listed twice", clip(e.Path))
 		}
 		last = e.Path
+		if e.Kind == File {
+			if e.Size > math.MaxInt64-total {
+				return Errorf(Invalid, "manifest: the sizes add up to more than can be")
+			}
+			total += e.Size
+		}
 		if e.Kind != Folder {
 			kinds[e.Path] = e.Kind
 		}

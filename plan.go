@@ -77,7 +77,8 @@ var defaultResources = map[string]string{"cpu": "1", "memory": "1Gi"}
 // ParseResources reads Kubernetes quantities.
 func ParseResources(texts map[string]string) (Resources, error) {
 	rs := Resources{}
-	for name, text := range texts {
+	for _, name := range slices.Sorted(maps.Keys(texts)) { // so that of several errors always the same is told
+		text := texts[name]
 		q, err := resource.ParseQuantity(text)
 		if err != nil {
 			return nil, Errorf(Invalid, "resource %s: %q is not a quantity", clip(name), clip(text)).WithAdvice("write it like 500m, 2 or 1Gi")
@@ -302,10 +303,12 @@ func (p Plan) Validate() error {
 			return Errorf(Invalid, "the log has the system tag %s", sys[0]).WithAdvice("remove it; system tags are set by Weft")
 		}
 	}
-	if utf8.RuneCountInString(p.ServiceAccount) > maxServiceAccount {
-		return Errorf(Invalid, "service_account is longer than %d characters", maxServiceAccount)
+	for _, word := range slices.Concat(p.Entrypoint, p.Args) {
+		if strings.Contains(word, "\x00") || !utf8.ValidString(word) {
+			return Errorf(Invalid, "entrypoint or args: %q is not UTF-8 text without NUL", clip(word))
+		}
 	}
-	return nil
+	return ValidateServiceAccount(p.ServiceAccount)
 }
 
 func (p Plan) validateInput(i int, in Input) error {
@@ -315,16 +318,8 @@ func (p Plan) validateInput(i int, in Input) error {
 	if len(in.Tags) == 0 {
 		return Errorf(Invalid, "input %s has no tags", in.Path).WithAdvice("give it at least one tag; it decides which data the plan runs on")
 	}
-	for _, t := range in.Tags.System() {
-		switch t.Key() {
-		case KeyID, KeyTimestamp:
-			if len(in.Tags.Key(t.Key())) > 1 {
-				return Errorf(Invalid, "input %s has more than one %s", in.Path, t.Key())
-			}
-		default:
-			return Errorf(Invalid, "input %s has the system tag %s", in.Path, clip(t.String())).
-				WithAdvice("of the system tags an input may have %s and %s", KeyID, KeyTimestamp)
-		}
+	if err := in.validateSystemTags(); err != nil {
+		return err
 	}
 	for _, other := range p.Inputs[i+1:] {
 		if overlap(in.Path, other.Path) {
@@ -334,6 +329,39 @@ func (p Plan) validateInput(i int, in Input) error {
 	for _, out := range p.Outputs {
 		if overlap(in.Path, out.Path) {
 			return Errorf(Invalid, "input %s and output %s overlap", in.Path, out.Path)
+		}
+	}
+	return nil
+}
+
+// ValidateServiceAccount refuses a name that cannot be one; "" is none.
+func ValidateServiceAccount(name string) error {
+	switch {
+	case utf8.RuneCountInString(name) > maxServiceAccount:
+		return Errorf(Invalid, "service_account is longer than %d characters", maxServiceAccount)
+	case strings.Contains(name, "\x00") || !utf8.ValidString(name):
+		return Errorf(Invalid, "service_account %q is not UTF-8 text without NUL", clip(name))
+	}
+	return nil
+}
+
+// validateSystemTags tells of knit#transient first and of unknown keys last.
+func (in Input) validateSystemTags() error {
+	refuse := func(t Tag) error {
+		return Errorf(Invalid, "input %s has the system tag %s", in.Path, clip(t.String())).
+			WithAdvice("of the system tags an input may have %s and %s", KeyID, KeyTimestamp)
+	}
+	if ts := in.Tags.Key(KeyTransient); len(ts) > 0 {
+		return refuse(ts[0])
+	}
+	for _, key := range []string{KeyID, KeyTimestamp} {
+		if len(in.Tags.Key(key)) > 1 {
+			return Errorf(Invalid, "input %s has more than one %s", in.Path, key)
+		}
+	}
+	for _, t := range in.Tags.System() {
+		if t.Key() != KeyID && t.Key() != KeyTimestamp {
+			return refuse(t)
 		}
 	}
 	return nil
@@ -397,7 +425,7 @@ func (p Plan) Identity() Digest {
 	}
 	put("inputs")
 	for _, in := range p.Inputs {
-		put(append([]string{in.Path}, in.Tags.Strings()...)...)
+		put(append([]string{in.Path}, in.Tags.canonical()...)...)
 	}
 	put("outputs")
 	for _, out := range p.Outputs {

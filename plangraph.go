@@ -1,6 +1,7 @@
 package weft
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -84,7 +85,7 @@ func (g *PlanGraph) Plans() []Plan {
 	return slices.SortedFunc(maps.Values(g.plans), func(a, b Plan) int { return slices.Compare(a.ID[:], b.ID[:]) })
 }
 
-// Downstream returns the edges that leave p, by output and then by plan. The plan
+// Downstream returns the edges that leave p, by output and then by plan and input. The plan
 // itself need not be in the graph.
 func (g *PlanGraph) Downstream(p Plan) []Edge {
 	g.mu.RLock()
@@ -103,11 +104,13 @@ func (g *PlanGraph) downstream(p Plan) []Edge {
 			}
 		}
 	}
-	slices.SortFunc(edges, compareEdges)
+	slices.SortFunc(edges, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(a.Output, b.Output), slices.Compare(a.To[:], b.To[:]), cmp.Compare(a.Input, b.Input))
+	})
 	return edges
 }
 
-// Upstream returns the edges that reach p, by input and then by plan.
+// Upstream returns the edges that reach p, by input and then by plan and output.
 func (g *PlanGraph) Upstream(p Plan) []Edge {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -122,21 +125,10 @@ func (g *PlanGraph) Upstream(p Plan) []Edge {
 			}
 		}
 	}
-	slices.SortFunc(edges, compareEdges)
+	slices.SortFunc(edges, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(a.Input, b.Input), slices.Compare(a.From[:], b.From[:]), cmp.Compare(a.Output, b.Output))
+	})
 	return edges
-}
-
-func compareEdges(a, b Edge) int {
-	if c := a.Output - b.Output; c != 0 {
-		return c
-	}
-	if c := a.Input - b.Input; c != 0 {
-		return c
-	}
-	if c := slices.Compare(a.To[:], b.To[:]); c != 0 {
-		return c
-	}
-	return slices.Compare(a.From[:], b.From[:])
 }
 
 // Cycle returns the plans of a loop that p, which is not yet in the graph, would

@@ -58,7 +58,7 @@ func NewTag(key, value string) (Tag, error) {
 	switch key {
 	case KeyTimestamp:
 		if _, err := ParseTime(value); err != nil {
-			return Tag{}, Errorf(Invalid, "tag %s: %w", KeyTimestamp, err)
+			return Tag{}, Errorf(Invalid, "tag %s: %w", KeyTimestamp, err).WithAdvice(timeAdvice)
 		}
 	case KeyTransient:
 		if value != TransientProcessing && value != TransientFailed {
@@ -102,8 +102,14 @@ func (t Tag) same(u Tag) bool {
 
 func (t Tag) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote. Unlike ParseTag it trims nothing, so
+// that a tag made by NewTag survives being stored.
 func (t *Tag) UnmarshalText(b []byte) error {
-	v, err := ParseTag(string(b))
+	key, value, ok := strings.Cut(string(b), ":")
+	if !ok {
+		return Errorf(Invalid, "tag %q has no colon", clip(string(b)))
+	}
+	v, err := NewTag(key, value)
 	if err == nil {
 		*t = v
 	}
@@ -190,6 +196,17 @@ func (ts Tags) Strings() []string {
 	out := make([]string, len(ts))
 	for i, t := range ts {
 		out[i] = t.String()
+	}
+	return out
+}
+
+// canonical is like Strings, but writes one instant in one way.
+func (ts Tags) canonical() []string {
+	out := ts.Strings()
+	for i, t := range ts {
+		if t.key == KeyTimestamp {
+			out[i] = KeyTimestamp + ":" + FormatTime(t.instant())
+		}
 	}
 	return out
 }
