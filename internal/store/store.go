@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weft-dev/weft"
+)
+
+// Options adjust a Store; the zero value is right for a server.
+type Options struct {
+	Log *slog.Logger // nil: nowhere
+
+	// ProgramVersion is what the database's oldest allowed program version is compared
+	// with; 0 is this program's own. See migrate.go.
+	ProgramVersion int
+
+	// NoSync does not wait for the disk. It is for tests: a crash of the machine may
+	// lose or break the database.
+	NoSync bool
+}
+
+// A Store is the relational state of Weft. It is safe for concurrent use.
+type Store struct {
+	dialect
+	log    *slog.Logger
+	db     database
+	values valueTexts
+	writer writer
+	wake   wake
+	close  []func() error // in the order to be called
+
+	announce func() // tells other processes of a commit; nil where there are none
+}
+
+// database is one of the two kinds of databases, as far as connections go.
+type database interface {
+	// begin opens a transaction that may write. lane tells the writers apart.
+	begin(ctx context.Context, lane int) (transaction, error)
+	// view runs fn in a transaction that reads one state of the database.
+	view(ctx context.Context, fn func(session) error) error
+	// migration runs fn in a transaction that keeps every other migration out.
+	migration(ctx context.Context, fn func(session) error) error
+	lanes() int
+}
+
+type transaction interface {
+	session
+	commit(ctx context.Context) error
+	rollback(ctx context.Context)
+}
+
+// Open opens the database that url names, "sqlite:PATH" or "postgres://…", and brings
+// its schema up to date. ctx bounds the opening only.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	s := &Store{log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.values.texts = map[valueKey]string{}
+	var err error
+	switch {
+	case strings.HasPrefix(url, "sqlite:"):
+		s.dialect = sqliteDialect()
+		err = s.openSQLite(ctx, strings.TrimPrefix(url, "sqlite:"), o)
+	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
+		s.dialect = postgresDialect()
+		err = s.openPostgres(ctx, url, o)
+	default:
+		scheme, _, _ := strings.Cut(url, ":")
+		return nil, weft.Errorf(weft.Invalid, "%q is not a kind of database", scheme).
+			WithAdvice("use sqlite:PATH or postgres://HOST/DATABASE")
+	}
+	if err == nil {
+		err = s.migrate(ctx, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", errorsJoin(explain(err), s.closeAll()))
+	}
+	s.writer.start(s)
+	return s, nil
+}
+
+// Close lets what is being written end, refuses what still waits, and closes the
+// database.
+func (s *Store) Close() error {
+	s.writer.stop()
+	return s.closeAll()
+}
+
+func (s *Store) closeAll() error {
+	var first error
+	for _, c := range s.close {
+		if err := c(); err != nil && first == nil {
+			first = err
+		}
+	}
+	s.close = nil
+	return first
+}
+
+// errorsJoin keeps err as it is, so that its kind stays the outermost, unless only the
+// other is there.
+func errorsJoin(err, other error) error {
+	if err == nil {
+		return other
+	}
+	return err
+}
+
+// read runs fn over one state of the database.
+func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
+	return explain(s.db.view(ctx, func(q session) error {
+		return fn(&tx{s: s, q: q, now: now()})
+	}))
+}
+
+// write has the writer run fn in a transaction, alone or among others. fn may be run
+// more than once, and only the last time counts; it must use the context it is given.
+func (s *Store) write(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
+	return s.writer.do(ctx, false, fn)
+}
+
+// writeAlone is write, in a transaction of its own, so that what fn reads is committed.
+func (s *Store) writeAlone(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
+	return s.writer.do(ctx, true, fn)
+}
+
+// now is the present in the resolution in which it is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// A wake tells all who wait that something was committed.
+type wake struct {
+	mu      sync.Mutex
+	waiting map[chan struct{}]struct{}
+}
+
+// Changed returns a channel that gets a value soon after every commit by this process
+// or, on PostgreSQL, by any other. Values coalesce: one may stand for many commits.
+// stop ends it.
+func (s *Store) Changed() (ch <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	s.wake.mu.Lock()
+	defer s.wake.mu.Unlock()
+	if s.wake.waiting == nil {
+		s.wake.waiting = map[chan struct{}]struct{}{}
+	}
+	s.wake.waiting[c] = struct{}{}
+	return c, func() {
+		s.wake.mu.Lock()
+		defer s.wake.mu.Unlock()
+		delete(s.wake.waiting, c)
+	}
+}
+
+func (w *wake) all() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.waiting {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
