@@ -1,0 +1,170 @@
+package content
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/weft-dev/weft"
+)
+
+const (
+	maxPath = 4095 // of Linux, without the NUL
+	maxName = 255
+)
+
+// PutManifest brings in a manifest, and pins it with the tree it describes, whose files
+// must be there. Whether the one who sent it may use them is for the caller to decide.
+func (d *Dir) PutManifest(ctx context.Context, pin string, until time.Time, m weft.Manifest) (weft.Tree, error) {
+	b := d.newBatch(pin, until)
+	defer b.close()
+	return b.tree(ctx, m)
+}
+
+// tree adds a manifest, finishes the batch, and records the tree. Files of it that are
+// not in the batch are reserved with it, and must be there.
+func (b *batch) tree(ctx context.Context, m weft.Manifest) (weft.Tree, error) {
+	if err := checkManifest(m); err != nil {
+		return weft.Tree{}, err
+	}
+	text := m.Encode()
+	blob := weft.Blob{Digest: sha256.Sum256(text), Size: int64(len(text))}
+	files, err := b.addStored(ctx, m)
+	if err != nil {
+		return weft.Tree{}, err
+	}
+	if err := b.add(ctx, dataItem(blob, false, text)); err != nil {
+		return weft.Tree{}, err
+	}
+	if err := b.finish(ctx); err != nil {
+		return weft.Tree{}, err
+	}
+	t := weft.Tree{Digest: blob.Digest}
+	t.Files, t.Bytes = m.Totals()
+	return t, b.d.addTree(ctx, b.pin, b.until, t, files)
+}
+
+// addStored adds the files of a manifest, which must be there or in the batch, and
+// returns their digests.
+func (b *batch) addStored(ctx context.Context, m weft.Manifest) ([]weft.Digest, error) {
+	files := make([]weft.Digest, 0, len(m.Entries))
+	sizes := make(map[weft.Digest]int64, len(m.Entries))
+	for _, e := range m.Entries {
+		if e.Kind != weft.File {
+			continue
+		}
+		size, twice := sizes[e.Digest]
+		if _, added := b.seen[e.Digest]; !twice && !added {
+			var err error
+			if _, _, size, err = b.d.find(e.Digest, false); weft.KindOf(err) == weft.NotFound {
+				return nil, notSent(e.Digest)
+			} else if err != nil {
+				return nil, err
+			}
+			twice = true
+			files = append(files, e.Digest)
+			if err := b.add(ctx, item{blob: weft.Blob{Digest: e.Digest, Size: size}, exec: e.Executable()}); err != nil {
+				return nil, err
+			}
+		} else if !twice {
+			size = e.Size
+			files = append(files, e.Digest)
+		}
+		if size != e.Size {
+			return nil, weft.Errorf(weft.Invalid, "manifest: %q has %d bytes, but its digest is that of content with %d", e.Path, e.Size, size)
+		}
+		sizes[e.Digest] = size
+	}
+	return files, nil
+}
+
+func notSent(g weft.Digest) error {
+	return weft.Errorf(weft.Conflict, "the content %s has not been sent", g).WithAdvice("send it, and then the manifest again")
+}
+
+func (d *Dir) addTree(ctx context.Context, pin string, until time.Time, t weft.Tree, files []weft.Digest) error {
+	for try := range reserveTries {
+		err := d.ledger.AddTree(ctx, pin, until, t, files)
+		if err == nil {
+			return nil
+		}
+		if weft.KindOf(err) != weft.Unavailable {
+			return fmt.Errorf("record tree: %w", err)
+		}
+		if err := d.endDeletion(ctx, try); err != nil {
+			return err
+		}
+	}
+	return weft.Errorf(weft.Unavailable, "a tree that is being deleted was sent again").WithAdvice("try again in a minute")
+}
+
+// checkManifest refuses what could not be mounted.
+func checkManifest(m weft.Manifest) error {
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	for _, e := range m.Entries {
+		if err := checkLength(e.Path); err != nil {
+			return err
+		}
+		if len(e.Target) > maxPath {
+			return weft.Errorf(weft.Invalid, "the target of link %q is longer than %d bytes", e.Path, maxPath)
+		}
+	}
+	return nil
+}
+
+func checkLength(p string) error {
+	if len(p) > maxPath {
+		return weft.Errorf(weft.Invalid, "the path %q… is longer than %d bytes", p[:64], maxPath)
+	}
+	if len(p) <= maxName {
+		return nil
+	}
+	for name := range strings.SplitSeq(p, "/") {
+		if len(name) > maxName {
+			return weft.Errorf(weft.Invalid, "the name %q… is longer than %d bytes", name[:64], maxName)
+		}
+	}
+	return nil
+}
+
+// ReadManifest reads and verifies a tree's manifest.
+func (d *Dir) ReadManifest(ctx context.Context, g weft.Digest) (weft.Manifest, error) {
+	f, _, err := d.OpenBlob(ctx, g)
+	if err != nil {
+		return weft.Manifest{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return weft.Manifest{}, fmt.Errorf("read manifest: %w", err)
+	}
+	if sha256.Sum256(text) != g {
+		return weft.Manifest{}, fmt.Errorf("read manifest: content %s is damaged", g)
+	}
+	return weft.DecodeManifest(text)
+}
+
+// WithParents adds the directories that paths of m imply, with mode 0755, and sorts:
+// so trees have the same manifest whether their directories were listed or not.
+func WithParents(m weft.Manifest) weft.Manifest {
+	folders := make(map[string]bool)
+	for _, e := range m.Entries {
+		if e.Kind == weft.Folder {
+			folders[e.Path] = true
+		}
+	}
+	for _, e := range m.Entries {
+		for dir := path.Dir(e.Path); dir != "." && !folders[dir]; dir = path.Dir(dir) {
+			folders[dir] = true
+			m.Entries = append(m.Entries, weft.Entry{Path: dir, Kind: weft.Folder, Mode: uint32(dirMode)})
+		}
+	}
+	m.Sort()
+	return m
+}
