@@ -95,7 +95,9 @@ func (f *Fake) Observe(ctx context.Context, a weft.Attempt) (Seen, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen, ctx.Err()
+	seen := c.seen
+	seen.Devices = c.job.Devices
+	return seen, ctx.Err()
 }
 
 // Watch hints at every start and end.

@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/executor"
+)
+
+// Bounds of what is taken from waiting before there is room for it. Small, as what
+// has been taken keeps its place; large enough to find some that fit.
+const (
+	queueMost  = 1024
+	tellEvery  = 5 * time.Second // how often a reason that changed is recorded
+	capacityOf = time.Second     // how long what the executor said is taken for true
+)
+
+// A queue holds the ready Runs that wait for room. All but arrivals belongs to the
+// admission loop.
+type queue struct {
+	waiting map[weft.RunID]*entry
+	renewed time.Time // when leases and plans were
+
+	asked time.Time // when the executor was asked for its capacity
+
+	mu       sync.Mutex
+	arrivals []weft.Run // claimed elsewhere
+}
+
+type entry struct {
+	run   weft.Run
+	plan  weft.Plan
+	never bool
+	told  time.Time // when its reason was recorded
+}
+
+func (q *queue) arrive(r weft.Run) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.arrivals = append(q.arrivals, r)
+}
+
+func (q *queue) takeArrivals() []weft.Run {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	as := q.arrivals
+	q.arrivals = nil
+	return as
+}
+
+// hoping counts the Runs that could run here some day.
+func (q *queue) hoping() int {
+	n := 0
+	for _, w := range q.waiting {
+		if !w.never {
+			n++
+		}
+	}
+	return n
+}
+
+// admission is one step of waiting → ready → let in.
+func (e *Engine) admission(ctx context.Context) (bool, error) {
+	if err := e.askCapacity(ctx); err != nil {
+		return false, err
+	}
+	if err := e.renewQueue(ctx); err != nil {
+		return false, err
+	}
+	more, err := e.refill(ctx)
+	if err != nil {
+		return false, err
+	}
+	e.metrics.queued.Set(float64(len(e.queue.waiting)))
+	if len(e.queue.waiting) == 0 {
+		return more, nil
+	}
+	return more, e.letIn(ctx)
+}
+
+func (e *Engine) askCapacity(ctx context.Context) error {
+	q := &e.queue
+	if time.Since(q.asked) < capacityOf && !q.asked.IsZero() {
+		return nil
+	}
+	c, err := e.Executor.Capacity(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the machine's capacity: %w", err)
+	}
+	e.ledger.resize(c)
+	q.asked = time.Now()
+	return nil
+}
+
+// refill claims waiting Runs while the queue is short, and makes them ready.
+func (e *Engine) refill(ctx context.Context) (more bool, err error) {
+	q := &e.queue
+	claimed := q.takeArrivals()
+	n := queueMost - q.hoping()
+	if !e.ledger.limited() {
+		n = e.InFlight - e.fleet.size() - len(q.waiting)
+	}
+	if n = min(n, claimBatch); n > 0 {
+		rs, err := e.Store.ClaimRuns(ctx, e.Holder, e.Lease, n, weft.Waiting, weft.Ready)
+		if err != nil {
+			claimed = nil // their leases lapse
+			return false, fmt.Errorf("claim waiting runs: %w", err)
+		}
+		more = len(rs) == n
+		claimed = append(claimed, rs...)
+	}
+	if len(claimed) == 0 {
+		return false, nil
+	}
+	return more, e.enqueue(ctx, claimed)
+}
+
+func (e *Engine) enqueue(ctx context.Context, claimed []weft.Run) error {
+	ready, err := e.makeReady(ctx, claimed)
+	if err != nil {
+		return err
+	}
+	plans, err := e.Store.Plans(ctx, plansOf(ready))
+	if err != nil {
+		return fmt.Errorf("read plans: %w", err)
+	}
+	for _, r := range ready {
+		if p, ok := plans[r.Plan]; ok {
+			e.queue.waiting[r.ID] = &entry{run: r, plan: p}
+		}
+	}
+	return nil
+}
+
+// makeReady records waiting Runs as ready. Those that someone else has changed
+// meanwhile are left out.
+func (e *Engine) makeReady(ctx context.Context, claimed []weft.Run) ([]weft.Run, error) {
+	var ready []weft.Run
+	var saves []weft.Save
+	now := time.Now().UTC()
+	for _, r := range claimed {
+		switch r.Status {
+		case weft.Ready:
+			ready = append(ready, r)
+		case weft.Waiting:
+			next, err := r.To(weft.Ready, now)
+			if err != nil {
+				return nil, fmt.Errorf("prepare: %w", err)
+			}
+			saves = append(saves, weft.Save{Run: next, Rev: r.Rev, Keep: true})
+		}
+	}
+	if len(saves) == 0 {
+		return ready, nil
+	}
+	errs, err := e.saveRuns(ctx, saves)
+	if err != nil {
+		return nil, err
+	}
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			ready = append(ready, saves[i].Run)
+		case weft.KindOf(err) != weft.Conflict:
+			return nil, fmt.Errorf("make ready: %w", err)
+		}
+	}
+	return ready, nil
+}
+
+func plansOf(runs []weft.Run) []weft.PlanID {
+	seen := map[weft.PlanID]bool{}
+	var ids []weft.PlanID
+	for _, r := range runs {
+		if !seen[r.Plan] {
+			seen[r.Plan] = true
+			ids = append(ids, r.Plan)
+		}
+	}
+	return ids
+}
+
+// renewQueue keeps the leases of what waits, and sees what has changed meanwhile:
+// Runs that were stopped, plans that ask for other resources.
+func (e *Engine) renewQueue(ctx context.Context) error {
+	q := &e.queue
+	if len(q.waiting) == 0 || time.Since(q.renewed) < min(e.Lease/4, poll) {
+		return nil
+	}
+	ids := make([]weft.RunID, 0, len(q.waiting))
+	for id := range q.waiting {
+		ids = append(ids, id)
+	}
+	old := q.waiting
+	kept := map[weft.RunID]*entry{}
+	for batch := range slices.Chunk(ids, claimBatch) {
+		runs, err := e.Store.ClaimRunsByID(ctx, e.Holder, e.Lease, batch)
+		if err != nil {
+			return fmt.Errorf("renew leases of ready runs: %w", err)
+		}
+		plans, err := e.Store.Plans(ctx, plansOf(runs))
+		if err != nil {
+			return fmt.Errorf("read plans: %w", err)
+		}
+		for _, r := range runs {
+			p, ok := plans[r.Plan]
+			switch {
+			case r.Status != weft.Ready:
+				e.dispatch(ctx, r)
+			case ok:
+				kept[r.ID] = &entry{run: r, plan: p, told: old[r.ID].told}
+			}
+		}
+	}
+	q.waiting, q.renewed = kept, time.Now()
+	return nil
+}
+
+// letIn starts whoever fits, and tells the others why not.
+func (e *Engine) letIn(ctx context.Context) error {
+	q := &e.queue
+	now := time.Now().UTC()
+	requests := make([]request, 0, len(q.waiting))
+	for _, w := range q.waiting {
+		requests = append(requests, request{run: w.run.ID, made: w.run.CreatedAt, since: w.run.UpdatedAt,
+			need: toAmounts(w.plan.Resources), node: w.plan.OnNode})
+	}
+	inOrder(requests)
+	full := e.Content.Room()
+	free := e.InFlight - e.fleet.size()
+	var saves []weft.Save
+	var let []*entry
+	e.ledger.share(now, func(capacity executor.Capacity, held []holding) map[weft.RunID]holding {
+		granted := map[weft.RunID]holding{}
+		for i, a := range admit(capacity, held, requests, now) {
+			w := q.waiting[requests[i].run]
+			w.never = a.never
+			switch {
+			case !a.start:
+			case full != nil:
+				a.start, a.reason = false, inWords(full)
+			case free > 0:
+				free--
+				delete(q.waiting, w.run.ID)
+				let = append(let, w)
+				granted[w.run.ID] = holding{need: requests[i].need, devices: a.devices}
+				continue
+			}
+			if next := because(w.run, a.reason); next.Rev != w.run.Rev && now.Sub(w.told) >= tellEvery {
+				saves = append(saves, weft.Save{Run: next, Rev: w.run.Rev, Keep: true})
+				w.told = now
+			}
+		}
+		return granted
+	})
+	for _, w := range let {
+		e.launch(ctx, w.run, &w.plan)
+	}
+	return e.tell(ctx, saves)
+}
+
+// tell records why Runs wait.
+func (e *Engine) tell(ctx context.Context, saves []weft.Save) error {
+	if len(saves) == 0 {
+		return nil
+	}
+	errs, err := e.saveRuns(ctx, saves)
+	if err != nil {
+		return err
+	}
+	for i, err := range errs {
+		id := saves[i].Run.ID
+		switch {
+		case err == nil:
+			e.queue.waiting[id].run = saves[i].Run
+		case weft.KindOf(err) == weft.Conflict: // it was stopped, or the like
+			delete(e.queue.waiting, id)
+		default:
+			return fmt.Errorf("save reason: %w", err)
+		}
+	}
+	return nil
+}
