@@ -1,0 +1,379 @@
+package registry
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-dev/weft"
+)
+
+// An Image is what a container is made of.
+type Image struct {
+	Layers []string // directories, top first, as overlay's lowerdir wants them
+	Config ImageConfig
+}
+
+// An ImageConfig is what an image says about how to run it.
+type ImageConfig struct {
+	User       string
+	Env        []string
+	WorkDir    string
+	Entrypoint []string
+	Cmd        []string
+	Labels     map[string]string
+	StopSignal string
+}
+
+// An Unpacker makes the layers of an image into directories. Layers implements it.
+type Unpacker interface {
+	// Unpack takes the digest of a manifest, as Images.Resolve returns it.
+	Unpack(ctx context.Context, manifest weft.Digest) (Image, error)
+}
+
+// Layers keeps unpacked layers, each once, whatever number of images and containers
+// share it. It is a cache: everything in it can be unpacked again.
+type Layers struct {
+	dir     string
+	content Content
+	room    func(n int64) error
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	busy map[string]chan struct{} // by layer: closed when whoever works on it is done
+}
+
+// OpenLayers opens the directory of unpacked layers, making it if need be, and
+// removes what was left half done. One process at a time may use it. Room is asked,
+// now and then, whether the disk has room for so many bytes more.
+func OpenLayers(dir string, content Content, room func(n int64) error, log *slog.Logger) (*Layers, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open layers: %w", err)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open layers: %w", err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
+	if err != nil {
+		return nil, fmt.Errorf("open layers: %w", err)
+	}
+	for _, name := range left {
+		if err := os.RemoveAll(name); err != nil {
+			return nil, fmt.Errorf("open layers: %w", err)
+		}
+	}
+	return &Layers{dir: dir, content: content, room: room, log: log, busy: make(map[string]chan struct{})}, nil
+}
+
+const (
+	temporary = "tmp-"  // begins the name of what is unfinished
+	stamp     = ".used" // ends the name of the file that says when a layer was used last
+)
+
+// Unpack implements Unpacker.
+func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error) {
+	doc, config, err := readImage(ctx, l.content, manifest)
+	if err != nil {
+		return Image{}, err
+	}
+	ids, err := layerIDs(doc, config)
+	if err != nil {
+		return Image{}, err
+	}
+	var below []string // top first
+	for i, id := range ids {
+		blob, err := parseDigest(doc.Layers[i].Digest)
+		if err != nil {
+			return Image{}, err
+		}
+		dir, err := l.layer(ctx, id, blob, below)
+		if err != nil {
+			return Image{}, fmt.Errorf("unpack layer %s of image %s: %w", blob, manifest, err)
+		}
+		below = append([]string{dir}, below...)
+	}
+	c := config.Config
+	return Image{below, ImageConfig{c.User, c.Env, c.WorkingDir, c.Entrypoint, c.Cmd, c.Labels, c.StopSignal}}, nil
+}
+
+// readImage reads a manifest and its configuration.
+func readImage(ctx context.Context, content Content, manifest weft.Digest) (document, v1.ConfigFile, error) {
+	var doc document
+	var config v1.ConfigFile
+	if err := readJSON(ctx, content, manifest, &doc); err != nil {
+		return doc, config, err
+	}
+	if doc.Config == nil {
+		return doc, config, weft.Errorf(weft.Invalid, "%s is not the manifest of an image", manifest)
+	}
+	d, err := weft.ParseDigest(doc.Config.Digest)
+	if err != nil {
+		return doc, config, err
+	}
+	return doc, config, readJSON(ctx, content, d, &config)
+}
+
+// A layerID names what a layer unpacks to: its own content and, for the rare layer
+// that leaves the mode of a directory to those below it, these.
+type layerID struct{ diff, chain weft.Digest }
+
+// alone is the name of a layer that does not depend on those below it; together that
+// of one which does.
+func (id layerID) alone() string    { return id.diff.Hex() }
+func (id layerID) together() string { return id.diff.Hex() + "-" + id.chain.Hex() }
+
+func layerIDs(doc document, config v1.ConfigFile) ([]layerID, error) {
+	if len(doc.Layers) != len(config.RootFS.DiffIDs) {
+		return nil, weft.Errorf(weft.Invalid, "this is not an image that can be run: it has %d layers, its configuration lists %d",
+			len(doc.Layers), len(config.RootFS.DiffIDs))
+	}
+	ids := make([]layerID, len(doc.Layers))
+	for i, h := range config.RootFS.DiffIDs {
+		diff, err := weft.ParseDigest(h.String())
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = layerID{diff, diff}
+		if i > 0 {
+			ids[i].chain = sha256.Sum256([]byte(ids[i-1].chain.String() + " " + diff.String()))
+		}
+	}
+	return ids, nil
+}
+
+// layer returns the directory of a layer, unpacking it if nobody has.
+func (l *Layers) layer(ctx context.Context, id layerID, blob weft.Digest, below []string) (string, error) {
+	done, err := l.take(ctx, id.alone())
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	for _, name := range []string{id.alone(), id.together()} {
+		dir := filepath.Join(l.dir, name)
+		if _, err := os.Stat(dir); err == nil {
+			return dir, l.use(name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return l.unpack(ctx, id, blob, below)
+}
+
+// take waits until nobody else works on a layer.
+func (l *Layers) take(ctx context.Context, diff string) (done func(), err error) {
+	for {
+		l.mu.Lock()
+		other := l.busy[diff]
+		if other == nil {
+			mine := make(chan struct{})
+			l.busy[diff] = mine
+			l.mu.Unlock()
+			return func() {
+				l.mu.Lock()
+				delete(l.busy, diff)
+				l.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// use notes that the layer was used now.
+func (l *Layers) use(name string) error {
+	return os.WriteFile(filepath.Join(l.dir, name+stamp), nil, 0o600)
+}
+
+// unpack extracts beside the place, makes that durable, and renames it.
+func (l *Layers) unpack(ctx context.Context, id layerID, blob weft.Digest, below []string) (_ string, err error) {
+	began := time.Now()
+	tmp, err := os.MkdirTemp(l.dir, temporary)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	root := filepath.Join(tmp, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return "", err
+	}
+	x := &extractor{root: root, lower: below, room: l.room}
+	if err := l.read(ctx, x, id.diff, blob); err != nil {
+		return "", err
+	}
+	if err := syncFS(root); err != nil {
+		return "", err
+	}
+	name := id.alone()
+	if x.inherited {
+		name = id.together()
+	}
+	if err := l.use(name); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(l.dir, name)
+	if err := os.Rename(root, dir); err != nil {
+		return "", err
+	}
+	l.log.InfoContext(ctx, "unpacked layer", "layer", id.diff, "took", time.Since(began))
+	return dir, os.Remove(tmp)
+}
+
+// read passes the layer's tar to the extractor and verifies it.
+func (l *Layers) read(ctx context.Context, x *extractor, want, blob weft.Digest) error {
+	f, _, err := l.content.OpenBlob(ctx, blob)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	plain, err := decompress(&contextReader{ctx, f})
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	h := sha256.New()
+	all := io.TeeReader(plain, h)
+	if err := x.extract(all); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, all); err != nil { // what follows the archive's end
+		return weft.Errorf(weft.Invalid, "the layer is damaged: %w", err)
+	}
+	if got := weft.Digest(h.Sum(nil)); got != want {
+		return weft.Errorf(weft.Invalid, "the layer unpacks to %s, but the image says %s", got, want)
+	}
+	return nil
+}
+
+// decompress tells by its first bytes how a layer is compressed, as media types are
+// not to be trusted.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 256<<10)
+	head, err := b.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, weft.Errorf(weft.Invalid, "the layer is damaged: %w", err)
+		}
+		return z, nil
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b)
+		if err != nil {
+			return nil, weft.Errorf(weft.Invalid, "the layer is damaged: %w", err)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(b), nil
+}
+
+// A contextReader ends when its context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+func syncFS(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// Collect removes the layers that none of the given images has and that were not
+// used for some time. The images must be those of all Runs that are not at an end.
+func (l *Layers) Collect(ctx context.Context, inUse []weft.Digest, unused time.Duration) (removed int, err error) {
+	keep := make(map[string]bool)
+	for _, image := range inUse {
+		doc, config, err := readImage(ctx, l.content, image)
+		if err != nil {
+			return 0, fmt.Errorf("collect layers: %w", err)
+		}
+		ids, err := layerIDs(doc, config)
+		if err != nil {
+			return 0, fmt.Errorf("collect layers: %w", err)
+		}
+		for _, id := range ids {
+			keep[id.alone()], keep[id.together()] = true, true
+		}
+	}
+	stamps, err := filepath.Glob(filepath.Join(l.dir, "*"+stamp))
+	if err != nil {
+		return 0, fmt.Errorf("collect layers: %w", err)
+	}
+	for _, file := range stamps {
+		name := strings.TrimSuffix(filepath.Base(file), stamp)
+		if keep[name] {
+			continue
+		}
+		gone, err := l.removeUnused(ctx, name, unused)
+		if err != nil {
+			return removed, fmt.Errorf("collect layers: %w", err)
+		}
+		if gone {
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+func (l *Layers) removeUnused(ctx context.Context, name string, unused time.Duration) (bool, error) {
+	diff, _, _ := strings.Cut(name, "-")
+	done, err := l.take(ctx, diff)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	file := filepath.Join(l.dir, name+stamp)
+	info, err := os.Stat(file)
+	if err != nil || time.Since(info.ModTime()) < unused {
+		return false, err
+	}
+	// Out of its place in one step, so that a half-removed layer is never used.
+	trash, err := os.MkdirTemp(l.dir, temporary)
+	if err != nil {
+		return false, err
+	}
+	err = os.Rename(filepath.Join(l.dir, name), filepath.Join(trash, "root"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return true, errors.Join(os.Remove(file), os.RemoveAll(trash))
+}
