@@ -204,8 +204,10 @@ func (d *Dir) place(it item, state weft.BlobState) (string, error) {
 	case state == weft.BlobPresent:
 		d.log.Warn("content was missing, and is put again", "digest", g)
 	}
-	if err := d.unlink(g); err != nil {
-		return "", fmt.Errorf("replace unfinished content: %w", err)
+	if err == nil {
+		if err := d.unlink(g); err != nil {
+			return "", fmt.Errorf("replace unfinished content: %w", err)
+		}
 	}
 	name := d.object(g, it.exec)
 	if err := it.put(name); err != nil {

@@ -67,20 +67,16 @@ func (d *Dir) Seal(ctx context.Context, pin string, until time.Time, dir string)
 // a loss of power, at worst, files are read-only that were not.
 func keepModes(name string, m *weft.Manifest) error {
 	text, err := os.ReadFile(name)
-	if err == nil {
-		before, err := weft.DecodeManifest(text)
-		if err != nil {
-			return fmt.Errorf("read modes: %w", err)
-		}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if before, damaged := weft.DecodeManifest(text); err == nil && damaged == nil {
 		for i, e := range m.Entries {
-			if was, ok := before.Find(e.Path); ok && was.Kind == weft.File && e.Kind == weft.File && was.Digest == e.Digest {
+			if was, ok := before.Find(e.Path); ok && was.Kind == weft.File && was.Digest == e.Digest {
 				m.Entries[i].Mode = was.Mode
 			}
 		}
 		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
 	if files, _ := m.Totals(); files == 0 {
 		return nil

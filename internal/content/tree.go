@@ -31,9 +31,6 @@ func (d *Dir) Tree(ctx context.Context, g weft.Digest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := d.Room(0); err != nil {
-		return "", err
-	}
 	tmp, err := os.MkdirTemp(filepath.Join(d.path, "tmp"), "tree-")
 	if err != nil {
 		return "", fmt.Errorf("make tree: %w", explainFull(err))
