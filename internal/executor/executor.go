@@ -125,11 +125,11 @@ const (
 // Seen is what Observe saw.
 type Seen struct {
 	State   State
-	Reason  string // for Pending: why it does not run yet, in words
-	Code    int    // for Exited: the exit code, or 128 + the signal
-	Signal  int    // for Exited: the signal that ended it; 0 for none
-	OOM     bool   // for Exited: the kernel killed it for want of memory
-	Message string // for Exited and Lost: what more there is to say, such as a limit that was hit
+	Reason  string   // for Pending: why it does not run yet, in words
+	Code    int      // for Exited: the exit code, or 128 + the signal
+	Signal  int      // for Exited: the signal that ended it; 0 for none
+	OOM     bool     // for Exited: the kernel killed it for want of memory
+	Message string   // for Exited and Lost: what more there is to say, such as a limit that was hit
 	Devices []string // the CDI names that its Job gave it; an engine that restarts asks for them
 	Started time.Time
 	Ended   time.Time

@@ -56,10 +56,10 @@ func (f *Fake) Start(ctx context.Context, job Job) error {
 			return weft.Errorf(weft.Invalid, "%s", s.Refuse)
 		}
 	}
-	c := &fakeContainer{fake: f, job: job, script: s, seen: Seen{State: Pending}, changed: make(chan struct{})}
+	c := &fakeContainer{fake: f, job: job, script: s, seen: Seen{State: Pending, Devices: job.Devices}, changed: make(chan struct{})}
 	if f.options.NoOp {
 		now := time.Now()
-		c.seen = Seen{State: Exited, Started: now, Ended: now}
+		c.seen = Seen{State: Exited, Devices: job.Devices, Started: now, Ended: now}
 	}
 	f.mu.Lock()
 	if f.containers[job.Attempt] != nil {

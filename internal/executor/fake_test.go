@@ -1,14 +1,13 @@
 package executor_test
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"context"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/executor"
@@ -35,6 +34,7 @@ func TestFakeScript(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go f.Watch(ctx, changed)
+		synctest.Wait()
 
 		start := time.Now()
 		err := f.Start(ctx, executor.Job{

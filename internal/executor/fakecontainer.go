@@ -93,7 +93,7 @@ func (c *fakeContainer) wait(d time.Duration, then func()) {
 }
 
 func (c *fakeContainer) run() {
-	c.seen = Seen{State: Running, Started: time.Now()}
+	c.seen = Seen{State: Running, Devices: c.job.Devices, Started: time.Now()}
 	c.announce()
 	c.resume()
 }
@@ -227,7 +227,7 @@ func (c *fakeContainer) end(seen Seen) {
 	if c.ended() {
 		return
 	}
-	seen.Started, seen.Ended = c.seen.Started, time.Now()
+	seen.Started, seen.Ended, seen.Devices = c.seen.Started, time.Now(), c.job.Devices
 	c.seen = seen
 	c.stopTimers()
 	c.announce()

@@ -1,0 +1,223 @@
+package runc
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/executor"
+	"github.com/weft-dev/weft/internal/worker"
+)
+
+// task says in a supervisor's words what the job asks for.
+func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (worker.Task, error) {
+	t := worker.Task{
+		ID: job.Attempt.String(), Runc: e.options.Runc, Root: e.state,
+		Layers: image.Layers, User: image.User, Devices: job.Devices,
+		Log:      filepath.Join(e.dir(job.Attempt), executor.LogFile),
+		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit,
+	}
+	if !job.Log.IsZero() {
+		t.Log = filepath.Join(e.options.Places.Work(job.Attempt, job.Log), executor.LogFile)
+	}
+	mounts := slices.Clone(e.host.mounts)
+	for _, in := range job.Inputs {
+		tree, err := e.options.Places.Tree(ctx, in.Tree)
+		if err != nil {
+			return t, fmt.Errorf("input %s: %w", in.Path, err)
+		}
+		mounts = append(mounts, bind(tree, in.Path, "ro", "nosuid", "nodev"))
+	}
+	for _, out := range job.Outputs {
+		dir := e.options.Places.Work(job.Attempt, out.Data)
+		t.Outputs = append(t.Outputs, dir)
+		mounts = append(mounts, bind(dir, out.Path, "rw", "nosuid", "nodev"))
+	}
+	// Stable, so that /dev comes before /dev/shm, and what a plan mounts, last.
+	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
+		return cmp.Compare(strings.Count(a.Destination, "/"), strings.Count(b.Destination, "/"))
+	})
+	args, err := command(job, image)
+	if err != nil {
+		return t, err
+	}
+	t.Spec = e.spec(job, image, args, mounts)
+	if t.Spec.Linux.Seccomp, err = seccomp.GetDefaultProfile(t.Spec); err != nil {
+		return t, fmt.Errorf("make seccomp profile: %w", err)
+	}
+	if err := e.host.inject(t.Spec, job.Devices); err != nil {
+		return t, err
+	}
+	return t, nil
+}
+
+// command is what the program is started with. As in Kubernetes, an entrypoint of
+// the plan's replaces the image's together with its arguments.
+func command(job executor.Job, image Image) ([]string, error) {
+	entrypoint, args := image.Entrypoint, image.Cmd
+	if len(job.Entrypoint) > 0 {
+		entrypoint, args = job.Entrypoint, nil
+	}
+	if len(job.Args) > 0 {
+		args = job.Args
+	}
+	words := slices.Concat(entrypoint, args)
+	if len(words) == 0 {
+		return nil, weft.Errorf(weft.Invalid, "image %s has no entrypoint and no command", job.ImageName).
+			WithAdvice("set entrypoint in the plan")
+	}
+	return words, nil
+}
+
+func bind(source, destination string, options ...string) specs.Mount {
+	return specs.Mount{Type: "bind", Source: source, Destination: destination, Options: append([]string{"bind", "rprivate"}, options...)}
+}
+
+func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []specs.Mount) *specs.Spec {
+	workDir := image.WorkDir
+	if !path.IsAbs(workDir) {
+		workDir = path.Join("/", workDir)
+	}
+	capabilities := e.capabilities()
+	namespaces := []specs.LinuxNamespace{
+		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+	}
+	if e.host.cgroupNamespaces {
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	if e.options.Network == NetworkNone {
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace})
+	}
+	hostname := "run-" + job.Attempt.String()[:8]
+	return &specs.Spec{
+		Version: "1.0.2",
+		Root:    &specs.Root{},
+		Process: &specs.Process{
+			Args: args,
+			Cwd:  workDir,
+			Env:  environment(image.Env, job.Env, hostname),
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
+			},
+			NoNewPrivileges: true,
+			Rlimits:         e.host.rlimits,
+		},
+		Hostname: hostname,
+		Mounts:   mounts,
+		Linux: &specs.Linux{
+			CgroupsPath:   path.Join(e.options.Cgroup, job.Attempt.String()),
+			Resources:     e.resources(job.Resources),
+			Namespaces:    namespaces,
+			MaskedPaths:   maskedPaths(),
+			ReadonlyPaths: readonlyPaths(),
+		},
+	}
+}
+
+// environment puts later values of a variable in the place of earlier ones.
+func environment(image, job []string, hostname string) []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + hostname}
+	for _, kv := range slices.Concat(image, job) {
+		key, _, _ := strings.Cut(kv, "=")
+		i := slices.IndexFunc(env, func(old string) bool { return strings.HasPrefix(old, key+"=") })
+		if i < 0 {
+			env = append(env, kv)
+		} else {
+			env[i] = kv
+		}
+	}
+	return env
+}
+
+// capabilities are Docker's. Only CAP_NET_RAW is missing on the machine's own
+// network, where it would let a container read all that passes, such as tokens.
+func (e *Executor) capabilities() []string {
+	caps := []string{
+		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_SETGID", "CAP_SETUID",
+		"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+	}
+	if e.options.Network == NetworkNone {
+		caps = append(caps, "CAP_NET_RAW")
+	}
+	return caps
+}
+
+// resources turns the plan's limits into the cgroup's. There is no swap beyond the
+// memory.
+func (e *Executor) resources(rs weft.Resources) *specs.LinuxResources {
+	const period = 100_000 // microseconds
+	const leastQuota = 1_000
+	r := &specs.LinuxResources{Devices: devices(), Pids: &specs.LinuxPids{Limit: &e.options.MaxPids}}
+	if memory, ok := rs["memory"]; ok && memory.Value() > 0 {
+		limit := memory.Value()
+		r.Memory = &specs.LinuxMemory{Limit: &limit}
+		if e.host.swapLimit {
+			r.Memory.Swap = &limit
+		}
+		if e.host.unified {
+			r.Unified = map[string]string{"memory.oom.group": "1"} // half a program is of no use
+		}
+	}
+	if cpu, ok := rs["cpu"]; ok && cpu.MilliValue() > 0 {
+		milli := cpu.MilliValue()
+		quota := max(leastQuota, milli*period/1000)
+		shares := uint64(min(max(2, milli*1024/1000), math.MaxInt32))
+		p := uint64(period)
+		r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &p, Shares: &shares}
+	}
+	return r
+}
+
+// devices are those that Docker lets every container use.
+func devices() []specs.LinuxDeviceCgroup {
+	allow := func(kind string, major, minor int64, access string) specs.LinuxDeviceCgroup {
+		d := specs.LinuxDeviceCgroup{Allow: true, Type: kind, Access: access}
+		if major >= 0 {
+			d.Major = &major
+		}
+		if minor >= 0 {
+			d.Minor = &minor
+		}
+		return d
+	}
+	return []specs.LinuxDeviceCgroup{
+		{Allow: false, Access: "rwm"},
+		allow("c", -1, -1, "m"), allow("b", -1, -1, "m"), // mknod; using it is another matter
+		allow("c", 1, 3, "rwm"), allow("c", 1, 5, "rwm"), allow("c", 1, 7, "rwm"), // null, zero, full
+		allow("c", 1, 8, "rwm"), allow("c", 1, 9, "rwm"), // random, urandom
+		allow("c", 5, 0, "rwm"), allow("c", 5, 2, "rwm"), allow("c", 136, -1, "rwm"), // tty, ptmx, pts
+	}
+}
+
+func maskedPaths() []string {
+	return []string{
+		"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+	}
+}
+
+func readonlyPaths() []string {
+	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+}
+
+// rlimits are what this process may have itself, as raising a limit takes a right
+// that is not always there. There are no core dumps.
+func rlimits() ([]specs.POSIXRlimit, error) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return nil, fmt.Errorf("read limit of open files: %w", err)
+	}
+	const most = 1 << 20 // some programs walk through all of them
+	n := min(files.Max, most)
+	return []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: n, Hard: n}, {Type: "RLIMIT_CORE"}}, nil
+}

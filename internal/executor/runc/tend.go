@@ -1,0 +1,179 @@
+package runc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/executor"
+	"github.com/weft-dev/weft/internal/worker"
+)
+
+// maxSupervisors is how many supervisors may die on one attempt before it starts.
+const maxSupervisors = 5
+
+// A tender sees to it that somebody accompanies an attempt to its end.
+type tender struct {
+	over chan struct{} // closed when nobody works on the attempt any more
+}
+
+// tend begins to tend a. Cmd is the supervisor if it is a child of this process.
+func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
+	t := &tender{over: make(chan struct{})}
+	e.mu.Lock()
+	e.tenders[a] = t
+	e.mu.Unlock()
+	e.group.Go(func() {
+		defer func() {
+			e.mu.Lock()
+			if e.tenders[a] == t {
+				delete(e.tenders, a)
+			}
+			e.mu.Unlock()
+			close(t.over)
+		}()
+		for tries := 1; ; tries++ {
+			if !e.listen(a) {
+				return
+			}
+			if cmd != nil {
+				// How it ended is in its files; it only must not stay a zombie.
+				_ = cmd.Wait()
+			}
+			var again bool
+			if cmd, again = e.settle(a, tries); !again {
+				e.hints.Send(a)
+				return
+			}
+		}
+	})
+}
+
+// listen passes on the supervisor's hints until it is gone. It returns false when
+// the Executor is closed before that.
+func (e *Executor) listen(a weft.Attempt) bool {
+	alive, err := os.OpenFile(filepath.Join(e.dir(a), worker.FileAlive), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return e.ctx.Err() == nil // without the FIFO, nobody is there
+	}
+	defer alive.Close()
+	stop := context.AfterFunc(e.ctx, func() { alive.SetReadDeadline(time.Now()) })
+	defer stop()
+	for buf := make([]byte, 16); ; {
+		n, err := alive.Read(buf)
+		if n > 0 {
+			e.hints.Send(a)
+		}
+		if err != nil {
+			return errors.Is(err, io.EOF) && e.ctx.Err() == nil
+		}
+	}
+}
+
+// settle decides what becomes of an attempt that has no supervisor: it is over, gets
+// a new one, or is followed to its end here. Again is false when it is over.
+func (e *Executor) settle(a weft.Attempt, tries int) (cmd *exec.Cmd, again bool) {
+	cmd, adopt, again, err := e.succeed(a, tries)
+	if err == nil && adopt != nil {
+		defer adopt.Close()
+		e.hints.Send(a)
+		err = worker.Adopt(e.ctx, e.dir(a), adopt)
+		again = false
+	}
+	if err != nil && e.ctx.Err() == nil {
+		e.options.Log.Error("settle attempt", "attempt", a, "error", err)
+	}
+	return cmd, again
+}
+
+// succeed is the decision of settle. It returns the lock if the container is to be
+// adopted.
+func (e *Executor) succeed(a weft.Attempt, tries int) (cmd *exec.Cmd, adopt *os.File, again bool, err error) {
+	defer e.lock(a)()
+	dir := e.dir(a)
+	if s := e.look(a).State; s != executor.Pending && s != executor.Running {
+		return nil, nil, false, nil
+	}
+	task, err := worker.Read[worker.Task](dir, worker.FileTask)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, false, nil
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	alive, err := worker.Lock(dir)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if alive == nil {
+		return nil, nil, true, nil
+	}
+	started, err := task.Started()
+	if started || err != nil {
+		return nil, alive, false, err
+	}
+	defer alive.Close()
+	if tries >= maxSupervisors {
+		return nil, nil, false, worker.GiveUp(dir, task, alive, "its supervisor died again and again; see supervisor.log in "+dir)
+	}
+	if err := task.Delete(); err != nil {
+		return nil, nil, false, err
+	}
+	cmd, err = e.supervise(dir, alive)
+	return cmd, nil, err == nil, err
+}
+
+// Remove has the supervisor kill what runs, waits until it is gone, and removes the
+// directory.
+func (e *Executor) Remove(ctx context.Context, a weft.Attempt) error {
+	for {
+		over, err := e.remove(a)
+		if over == nil {
+			return errors.Join(err, ctx.Err())
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// remove returns what to wait for before it is called again, or nil when there is
+// nothing more to do.
+func (e *Executor) remove(a weft.Attempt) (over <-chan struct{}, err error) {
+	defer e.lock(a)()
+	dir := e.dir(a)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if s := e.look(a).State; s == executor.Pending || s == executor.Running {
+		if err := worker.RequestStop(dir, worker.Stop{Asked: time.Now()}); err != nil {
+			return nil, err
+		}
+	}
+	e.mu.Lock()
+	t := e.tenders[a]
+	e.mu.Unlock()
+	if t != nil {
+		return t.over, nil
+	}
+	task, err := worker.Read[worker.Task](dir, worker.FileTask)
+	if err == nil {
+		if err := task.Delete(); err != nil {
+			return nil, weft.Errorf(weft.Unavailable, "cannot remove the container of run %s: %w", a.Run, err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, weft.Errorf(weft.Unavailable, "cannot remove the container of run %s: %w", a.Run, err)
+	}
+	return nil, nil
+}

@@ -1,0 +1,233 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A follower accompanies a running program to its end.
+type follower struct {
+	dir     string
+	task    Task
+	state   *state
+	running Running
+	alive   *os.File
+	stdio   *os.File
+	process *os.File // nil: ended already
+	log     *os.File
+	orders  *os.File
+
+	mu     sync.Mutex
+	reason string      // why we killed it; "" if we did not, or were asked to
+	term   bool        // SIGTERM was sent
+	kill   *time.Timer // the end of the grace
+}
+
+// newFollower returns nil if there is no container that was set going. It owns stdio.
+func newFollower(dir string, t Task, alive, stdio *os.File) (_ *follower, err error) {
+	f := &follower{dir: dir, task: t, alive: alive, stdio: stdio}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	if f.state, err = t.readState(); err != nil {
+		return nil, err
+	}
+	if f.state == nil {
+		f.close()
+		return nil, nil
+	}
+	f.running = Running{PID: f.state.PID, Devices: t.Devices, Started: time.Now()}
+	if f.process, err = f.state.open(); err != nil {
+		return nil, err
+	}
+	if f.log, err = os.OpenFile(t.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, fileOrders)
+	if err = makeFIFO(name); err != nil {
+		return nil, err
+	}
+	if f.orders, err = os.OpenFile(name, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil { // for writing too, lest reads end
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *follower) close() {
+	for _, file := range []*os.File{f.stdio, f.process, f.log, f.orders} {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// hint tells a server that reads that something changed. One that does not read
+// looks for itself when it comes back.
+func (f *follower) hint() {
+	_, _ = f.alive.Write([]byte{'r'})
+}
+
+// follow returns when the program has ended, all it printed is in the log, and how
+// it ended is known; or with ctx's error when that ends first.
+func (f *follower) follow(ctx context.Context) (Exit, error) {
+	ended := make(chan struct{})
+	var group sync.WaitGroup
+	logged := make(chan error, 1)
+	group.Go(func() { logged <- f.pump() })
+	group.Go(f.obey)
+	group.Go(func() { f.limitOutputs(ended) })
+	defer group.Wait()
+	defer f.orders.Close()
+
+	err := f.await(ctx)
+	close(ended)
+	if err != nil {
+		f.stdio.Close()
+		return Exit{}, err
+	}
+	exit := f.exit()
+	// All processes of the container end with its first, so end-of-file follows at
+	// once; unless one has passed its stdout on to a process outside.
+	const patience = 2 * time.Second
+	if err := f.stdio.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return exit, err
+	}
+	if err := <-logged; err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return exit, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kill != nil {
+		f.kill.Stop()
+	}
+	if f.reason == "" {
+		f.reason = f.overOutputLimit()
+	}
+	if f.reason != "" {
+		exit.Message = f.reason
+	}
+	return exit, nil
+}
+
+func (f *follower) await(ctx context.Context) error {
+	if f.process == nil {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { f.process.SetReadDeadline(time.Now()) })
+	defer stop()
+	err := await(f.process)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// exit asks how the program ended.
+func (f *follower) exit() Exit {
+	exit := Exit{Started: f.running.Started, Ended: time.Now()}
+	if f.process == nil {
+		exit.Unknown = true
+		return exit
+	}
+	status, ok := reap(f.process, f.state.PID)
+	switch {
+	case !ok:
+		exit.Unknown = true
+	case status.Signaled():
+		exit.Signal = int(status.Signal())
+		exit.Code = 128 + exit.Signal
+	default:
+		exit.Code = status.ExitStatus()
+	}
+	exit.OOM = exit.Code != 0 && f.state.outOfMemory()
+	return exit
+}
+
+// pump copies what the program prints to the log. Beyond the limit the program is
+// killed, and what it still prints is dropped.
+func (f *follower) pump() error {
+	info, err := f.log.Stat()
+	if err != nil {
+		return err
+	}
+	size, buf := info.Size(), make([]byte, 64<<10)
+	for {
+		n, err := f.stdio.Read(buf)
+		b := buf[:n]
+		if limit := f.task.LogLimit; limit > 0 && size+int64(n) > limit {
+			b = b[:max(0, limit-size)]
+			f.exceed(fmt.Sprintf("ended because its log exceeded the limit of %d bytes", limit))
+		}
+		size += int64(len(b))
+		if _, werr := f.log.Write(b); werr != nil {
+			f.exceed("ended because its log cannot be written: " + werr.Error())
+			_, err := io.Copy(io.Discard, f.stdio)
+			return err
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// exceed kills the program for a reason of ours. The first reason is the one told.
+func (f *follower) exceed(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reason == "" {
+		f.reason = reason
+	}
+	f.send(unix.SIGKILL)
+}
+
+// send signals the container's first process. When that is killed the kernel kills
+// all the others. It cannot fail but for a process that has ended.
+func (f *follower) send(sig unix.Signal) {
+	if f.process != nil {
+		_ = signal(f.process, sig)
+	}
+}
+
+// obey carries out requests to end, those first that were made before it began.
+func (f *follower) obey() {
+	buf := make([]byte, 16)
+	for {
+		if stop, err := Read[Stop](f.dir, FileStop); err == nil {
+			f.stop(stop)
+		}
+		if _, err := f.orders.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func (f *follower) stop(s Stop) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.term && s.Grace > 0 {
+		f.term = true
+		f.send(unix.SIGTERM)
+	}
+	if f.kill != nil {
+		f.kill.Stop()
+	}
+	left := time.Until(s.deadline())
+	if left <= 0 {
+		f.send(unix.SIGKILL)
+		return
+	}
+	f.kill = time.AfterFunc(left, func() { f.send(unix.SIGKILL) })
+}

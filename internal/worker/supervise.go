@@ -1,0 +1,210 @@
+package worker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// aliveFD is where the server passes the lock of the attempt to the supervisor.
+const aliveFD = 3
+
+// Supervise is the main function of "weft worker supervise DIR". It runs the task
+// in DIR to its end and returns the exit code of the supervisor, which says only
+// whether it was able to record how the task ended.
+func Supervise(args []string, stderr *os.File) int {
+	if len(args) != 1 {
+		fmt.Fprintln(stderr, "usage: weft worker supervise DIR (started by weft serve)")
+		return 2
+	}
+	s := supervisor{dir: args[0], alive: os.NewFile(aliveFD, FileAlive)}
+	if err := s.run(); err != nil {
+		fmt.Fprintf(stderr, "supervise %s: %v\n", s.dir, err)
+		return 1
+	}
+	return 0
+}
+
+type supervisor struct {
+	dir   string
+	alive *os.File
+	task  Task
+}
+
+func (s *supervisor) run() error {
+	if err := os.Chdir(s.dir); err != nil {
+		return err
+	}
+	unix.CloseOnExec(aliveFD)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become sub-reaper: %w", err)
+	}
+	leaveCgroup()
+	var err error
+	if s.task, err = Read[Task](".", FileTask); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(FileStop); err == nil {
+		return s.finish(Exit{Code: codeTerminated, Message: "stopped before it started", Ended: time.Now()})
+	}
+	stdio, err := s.start()
+	if err != nil {
+		return s.finish(startFailed(err))
+	}
+	f, err := newFollower(".", s.task, s.alive, stdio)
+	if err != nil {
+		return err
+	}
+	if f == nil {
+		return errors.New("runc made a container, but keeps no state of it")
+	}
+	defer f.close()
+	if err := Write(".", FileRunning, f.running, false); err != nil {
+		return err
+	}
+	f.hint()
+	exit, err := f.follow(context.Background())
+	if err != nil {
+		return err
+	}
+	return s.finish(exit)
+}
+
+// finish records the exit, tells the server, and then has runc remove what it keeps.
+func (s *supervisor) finish(exit Exit) error {
+	return finish(".", s.task, exit, s.alive)
+}
+
+func finish(dir string, t Task, exit Exit, alive *os.File) error {
+	exit.Devices = t.Devices
+	if err := Write(dir, FileExit, exit, true); err != nil {
+		return err
+	}
+	if _, err := alive.Write([]byte{'e'}); err != nil {
+		return fmt.Errorf("tell server: %w", err)
+	}
+	return t.Delete()
+}
+
+// Delete has runc kill and remove whatever there is of the container.
+func (t Task) Delete() error {
+	if _, err := os.Lstat(filepath.Join(t.Root, t.ID)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if out, err := exec.Command(t.Runc, "--root", t.Root, "delete", "--force", t.ID).CombinedOutput(); err != nil {
+		return fmt.Errorf("runc delete: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// start makes the container and sets it going. It returns the end of the stdio FIFO
+// to read from.
+func (s *supervisor) start() (stdio *os.File, err error) {
+	if err := s.task.mountRoot(); err != nil {
+		return nil, err
+	}
+	if err := s.task.fillSpec(); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(s.task.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile("config.json", b, 0o600); err != nil {
+		return nil, err
+	}
+	if err := makeFIFO(fileStdio); err != nil {
+		return nil, err
+	}
+	program, err := os.OpenFile(fileStdio, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer program.Close()
+	stdio, err = os.OpenFile(fileStdio, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.runc(program); err != nil {
+		stdio.Close()
+		return nil, err
+	}
+	return stdio, nil
+}
+
+// runc runs "runc run --detach", which returns once the program was started. The
+// container's first process then becomes a child of this one.
+func (s *supervisor) runc(program *os.File) error {
+	const log = "runc.log"
+	cmd := exec.Command(s.task.Runc, "--root", s.task.Root, "--log", log, "--log-format", "json",
+		"run", "--detach", s.task.ID)
+	cmd.Stdout, cmd.Stderr = program, program
+	cmd.ExtraFiles = []*os.File{s.alive}
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	if message := lastError(log); message != "" {
+		return errors.New(message)
+	}
+	return fmt.Errorf("runc run: %w", err)
+}
+
+// lastError reads the last message from a log of runc.
+func lastError(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	var message string
+	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Level == "error" {
+			message = entry.Msg
+		}
+	}
+	return strings.TrimPrefix(message, "runc run failed: ")
+}
+
+// startFailed puts into the words of an exit that the program could not be started.
+func startFailed(err error) Exit {
+	exit := Exit{Code: codeNotPrepared, Message: "cannot start: " + err.Error(), Ended: time.Now()}
+	text := err.Error()
+	if !strings.Contains(text, "exec: ") && !strings.Contains(text, "exec failed") {
+		return exit
+	}
+	switch {
+	case strings.Contains(text, "not found"), strings.Contains(text, "no such file"):
+		exit.Code = codeNotFound
+	case strings.Contains(text, "permission denied"):
+		exit.Code = codeNotAllowed
+	}
+	return exit
+}
+
+// leaveCgroup moves this process out of the server's cgroup, where a service manager
+// would kill it with the server. Where that is not possible, it stays.
+func leaveCgroup() {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
+			continue
+		}
+		dir := filepath.Join(root, "weft", "supervisors")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			continue
+		}
+		// A service manager that forbids this has its reasons, and the run goes on.
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0)
+	}
+}
