@@ -117,7 +117,7 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 	if err != nil {
 		return r, err
 	}
-	if err := e.startJob(ctx, r, job); err != nil {
+	if err := e.startJob(ctx, job); err != nil {
 		hopeless := weft.KindOf(err) == weft.Internal && e.tries.of(r.ID) >= startTries
 		if !permanent(err) && !hopeless {
 			return r, fmt.Errorf("start container: %w", err)
@@ -132,19 +132,13 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 	return e.look(ctx, r)
 }
 
-func (e *Engine) startJob(ctx context.Context, r weft.Run, job executor.Job) error {
+func (e *Engine) startJob(ctx context.Context, job executor.Job) error {
 	select {
 	case e.starts <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-e.starts }()
-	if err := e.Content.Prepare(ctx, r); err != nil {
-		if permanent(err) { // for Prepare no error means that the job is impossible
-			return fmt.Errorf("prepare outputs: %s", err)
-		}
-		return fmt.Errorf("prepare outputs: %w", err)
-	}
 	return e.Executor.Start(ctx, job)
 }
 

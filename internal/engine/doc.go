@@ -33,7 +33,7 @@
 //
 //	waiting ──────► ready ──────────► starting ───────► running
 //	   │ admission    │ admission        │ flight           │ hint, then flight
-//	   │ claims it    │ finds room;      │ Prepare, Start,  │ Observe
+//	   │ claims it    │ finds room;      │ Start,           │ Observe
 //	   │              │ flight resolves  │ Observe          │
 //	   │              │ its image        │                  ▼
 //	   └──────────────┴──────────────────┴────► completing │ aborting ──► done │ failed

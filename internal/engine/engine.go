@@ -26,19 +26,16 @@ type Store interface {
 	RunsIn(ctx context.Context, statuses ...weft.Status) ([]weft.Run, error)
 	Plans(ctx context.Context, ids []weft.PlanID) (map[weft.PlanID]weft.Plan, error)
 	Trees(ctx context.Context, ids []weft.DataID) (map[weft.DataID]weft.Digest, error)
-	PruneEvents(ctx context.Context, before time.Time) error
+	Events(ctx context.Context, project weft.ProjectID, after weft.Cursor, limit int) ([]weft.Event, error)
+	PruneEvents(ctx context.Context, upTo weft.Cursor) error
 }
 
 // A Content keeps what Runs write. Like an executor's, its methods may be called
 // again with the same argument after a crash, at any point, and then lead to the
 // same end; and a call may take effect late.
 type Content interface {
-	// Prepare makes the directories into which the Run's present attempt writes its
-	// outputs and its log. What is there already stays.
-	Prepare(ctx context.Context, r weft.Run) error
-
 	// Seal turns what the Run's present attempt has left into trees, one for each of
-	// its outputs and for its log. What was never prepared is an empty tree. Sealing
+	// its outputs and for its log. What was never written is an empty tree. Sealing
 	// again gives the same trees, until Discard. Problems are what could not be
 	// kept, such as a device, in words for the user.
 	Seal(ctx context.Context, r weft.Run) (trees map[weft.DataID]weft.Tree, problems []string, err error)
@@ -172,6 +169,7 @@ const (
 	claimBatch   = 256
 	saveBatch    = 512
 	projectBatch = 1000
+	pruneBatch   = 10_000
 
 	poll           = 5 * time.Second      // how often a loop looks though nothing woke it
 	reconcileEvery = time.Minute          // how often all that exists is compared
@@ -282,11 +280,25 @@ func (e *Engine) projection(ctx context.Context) (bool, error) {
 	return more, nil
 }
 
+// pruning forgets a batch of events that are older than is kept. Whoever follows
+// events is not that far behind, or has to read what he follows anew.
 func (e *Engine) pruning(ctx context.Context) (bool, error) {
-	if err := e.Store.PruneEvents(ctx, time.Now().Add(-e.KeepEvents)); err != nil {
+	oldest, err := e.Store.Events(ctx, weft.ProjectID{}, weft.Cursor{}, pruneBatch)
+	if err != nil {
+		return false, fmt.Errorf("read oldest events: %w", err)
+	}
+	before := time.Now().Add(-e.KeepEvents)
+	n := 0
+	for n < len(oldest) && oldest[n].At.Before(before) {
+		n++
+	}
+	if n == 0 {
+		return false, nil
+	}
+	if err := e.Store.PruneEvents(ctx, oldest[n-1].Cursor); err != nil {
 		return false, fmt.Errorf("prune events: %w", err)
 	}
-	return false, nil
+	return n == pruneBatch, nil
 }
 
 func (e *Engine) collection(ctx context.Context) (bool, error) {
