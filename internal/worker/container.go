@@ -89,6 +89,21 @@ func signal(process *os.File, sig unix.Signal) error {
 	return err
 }
 
+// catches reports whether a process has a handler for sig.
+func catches(pid int, sig unix.Signal) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return true // it has ended, or is ending
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err != nil || set&(1<<(sig-1)) != 0
+		}
+	}
+	return true
+}
+
 // control calls do with f's descriptor. (File.Fd would make f block.)
 func control(f *os.File, do func(fd int) error) error {
 	conn, err := f.SyscallConn()

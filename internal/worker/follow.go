@@ -27,7 +27,7 @@ type follower struct {
 
 	mu     sync.Mutex
 	reason string      // why we killed it; "" if we did not, or were asked to
-	term   bool        // SIGTERM was sent
+	term   *time.Timer // when to try again to send SIGTERM; nil while not asked to
 	kill   *time.Timer // the end of the grace
 }
 
@@ -107,8 +107,10 @@ func (f *follower) follow(ctx context.Context) (Exit, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.kill != nil {
-		f.kill.Stop()
+	for _, timer := range []*time.Timer{f.term, f.kill} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	if f.reason == "" {
 		f.reason = f.overOutputLimit()
@@ -217,17 +219,39 @@ func (f *follower) obey() {
 func (f *follower) stop(s Stop) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.term && s.Grace > 0 {
-		f.term = true
-		f.send(unix.SIGTERM)
-	}
+	left := time.Until(s.deadline())
 	if f.kill != nil {
 		f.kill.Stop()
 	}
-	left := time.Until(s.deadline())
 	if left <= 0 {
 		f.send(unix.SIGKILL)
 		return
 	}
 	f.kill = time.AfterFunc(left, func() { f.send(unix.SIGKILL) })
+	if f.term == nil {
+		f.terminate(firstPause)
+	}
+}
+
+// firstPause and lastPause are the least and the most time between two looks at
+// whether the program handles SIGTERM.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// terminate sends SIGTERM once the program handles it. Before that it would be lost,
+// as the kernel spares the first process of a container what it does not handle; and
+// a program that was just started often has not come so far.
+func (f *follower) terminate(pause time.Duration) {
+	if catches(f.state.PID, unix.SIGTERM) {
+		f.send(unix.SIGTERM)
+		f.term = time.AfterFunc(0, func() {})
+		return
+	}
+	f.term = time.AfterFunc(pause, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.terminate(min(2*pause, lastPause))
+	})
 }
