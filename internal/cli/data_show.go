@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-dev/weft"
+)
+
+func newDataShow(c *common) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show DATA",
+		Short: "Show one data: tags, content, what made it, what uses it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := one[weft.Data](args, "data")
+			if err != nil {
+				return err
+			}
+			return c.dataShow(cmd.Context(), id)
+		},
+	}
+	c.formatFlag(cmd, "o", formatTable, formatJSON)
+	return cmd
+}
+
+func (c *common) dataShow(ctx context.Context, id weft.DataID) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	d, err := client.Data(ctx, id.String())
+	if err != nil {
+		return err
+	}
+	return c.printData(d)
+}

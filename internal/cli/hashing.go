@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/weft-dev/weft"
+)
+
+const (
+	chunkBytes  = 1 << 20
+	chunksAhead = 4
+)
+
+// A hashing reads a file ahead in a goroutine of its own and hashes it there, so that
+// reading, hashing and sending go on at the same time.
+type hashing struct {
+	chunks chan []byte
+	free   chan []byte
+	cur    []byte // what is left of the chunk being read
+	whole  []byte // that chunk
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	// Written by the goroutine before it closes chunks.
+	err    error
+	digest weft.Digest
+}
+
+// newHashing reads a file that must have exactly that size. It is closed by close.
+func newHashing(ctx context.Context, f *os.File, size int64) *hashing {
+	ctx, stop := context.WithCancel(ctx)
+	h := &hashing{chunks: make(chan []byte, chunksAhead), free: make(chan []byte, chunksAhead+2), stop: stop}
+	for range chunksAhead + 2 {
+		h.free <- nil // allocated when needed
+	}
+	h.done.Go(func() {
+		defer close(h.chunks)
+		h.err = h.readAhead(ctx, f, size)
+	})
+	return h
+}
+
+func (h *hashing) readAhead(ctx context.Context, f *os.File, size int64) error {
+	sum := sha256.New()
+	read := int64(0)
+	for {
+		var chunk []byte
+		select {
+		case chunk = <-h.free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if chunk == nil {
+			chunk = make([]byte, min(chunkBytes, size+1))
+		}
+		n, err := io.ReadFull(f, chunk[:cap(chunk)])
+		if read += int64(n); read > size {
+			return changed(f.Name(), "grew")
+		}
+		sum.Write(chunk[:n])
+		if n > 0 {
+			select {
+			case h.chunks <- chunk[:n]:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			if read < size {
+				return changed(f.Name(), "shrank")
+			}
+			h.digest = weft.Digest(sum.Sum(nil))
+			return nil
+		case err != nil:
+			return fileError(err)
+		}
+	}
+}
+
+// Read gives the content of the file.
+func (h *hashing) Read(p []byte) (int, error) {
+	for len(h.cur) == 0 {
+		if h.whole != nil {
+			h.free <- h.whole[:0]
+			h.whole = nil
+		}
+		chunk, ok := <-h.chunks
+		if !ok {
+			if h.err != nil {
+				return 0, h.err
+			}
+			return 0, io.EOF
+		}
+		h.cur, h.whole = chunk, chunk
+	}
+	n := copy(p, h.cur)
+	h.cur = h.cur[n:]
+	return n, nil
+}
+
+// close ends the goroutine; digest and failure may be asked for afterwards too.
+func (h *hashing) close() {
+	h.stop()
+	h.done.Wait()
+}
+
+// sum returns the digest of the whole content, or zero when it was not read to its
+// end.
+func (h *hashing) sum() weft.Digest {
+	h.close()
+	return h.digest
+}
+
+func (h *hashing) ended() bool { return !h.sum().IsZero() }
+
+// failure prefers why the file could not be read to what became of the request.
+func (h *hashing) failure(err error) error {
+	h.close()
+	if h.err != nil && weft.KindOf(h.err) != weft.Canceled {
+		return h.err
+	}
+	return err
+}

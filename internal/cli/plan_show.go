@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-dev/weft"
+)
+
+func newPlanShow(c *common) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show PLAN",
+		Short: "Show one plan, what feeds it and what it feeds",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := one[weft.Plan](args, "plan")
+			if err != nil {
+				return err
+			}
+			return c.planShow(cmd.Context(), id)
+		},
+	}
+	c.formatFlag(cmd, "o", formatTable, formatJSON)
+	return cmd
+}
+
+func (c *common) planShow(ctx context.Context, id weft.PlanID) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	p, err := client.Plan(ctx, id.String())
+	if err != nil {
+		return err
+	}
+	return c.printPlan(p)
+}

@@ -1,0 +1,478 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/api"
+)
+
+// maxPlanFile bounds a plan file. No plan is near it; a wrong file may be.
+const maxPlanFile = 8 << 20
+
+// readPlanFile reads a plan in YAML or JSON and checks all that can be checked
+// without a server. Errors name the line.
+func readPlanFile(name string, r io.Reader) (api.PlanSpec, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxPlanFile+1))
+	if err != nil {
+		return api.PlanSpec{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(text) > maxPlanFile {
+		return api.PlanSpec{}, weft.Errorf(weft.TooLarge, "%s is longer than %s; it is not a plan file", name, byteCount(maxPlanFile))
+	}
+	root, err := parsePlanYAML(name, text)
+	if err != nil {
+		return api.PlanSpec{}, err
+	}
+	p := planParser{file: name}
+	spec := p.plan(root)
+	if p.err != nil {
+		return api.PlanSpec{}, p.err
+	}
+	return spec, p.check(spec, root)
+}
+
+func parsePlanYAML(name string, text []byte) (*yaml.Node, error) {
+	dec := yaml.NewDecoder(strings.NewReader(string(text)))
+	var doc, more yaml.Node
+	err := dec.Decode(&doc)
+	switch {
+	case errors.Is(err, io.EOF) || err == nil && len(doc.Content) == 1 && doc.Content[0].Tag == "!!null":
+		return nil, weft.Errorf(weft.Invalid, "%s is empty", name).WithAdvice("make a plan file with: weft plan template")
+	case err != nil:
+		return nil, weft.Errorf(weft.Invalid, "%s is not YAML: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, weft.Errorf(weft.Invalid, "%s:%d: a plan file holds one plan", name, max(more.Line, doc.Line)).WithAdvice("put each plan into a file of its own")
+	}
+	return doc.Content[0], nil
+}
+
+// A planParser turns the nodes of a plan file into a plan. It keeps the first error
+// and goes through the rest in vain.
+type planParser struct {
+	file string
+	err  error
+}
+
+func (p *planParser) failf(at *yaml.Node, advice, format string, args ...any) {
+	if p.err == nil {
+		e := weft.Errorf(weft.Invalid, "%s:%d: %w", p.file, at.Line, fmt.Errorf(format, args...))
+		if advice != "" {
+			e = e.WithAdvice("%s", advice)
+		}
+		p.err = e
+	}
+}
+
+// fail reports an error about a node, with its advice.
+func (p *planParser) fail(at *yaml.Node, err error) {
+	if err == nil {
+		return
+	}
+	var e *weft.Error
+	advice := ""
+	if errors.As(err, &e) {
+		advice = e.Advice
+	}
+	p.failf(at, advice, "%w", err)
+}
+
+// planFields are the fields that a plan may have.
+var planFields = []string{"annotations", "image", "entrypoint", "args", "inputs", "outputs", "log", "active", "on_node", "resources", "service_account", "allow_runs"}
+
+// formerFields are names that Knitfab's guides use for fields, wrongly.
+var formerFields = map[string]string{"logs": "log", "annotation": "annotations", "resource": "resources", "command": "entrypoint"}
+
+func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
+	var s api.PlanSpec
+	p.fields(n, "the plan", planFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "annotations":
+			s.Annotations = p.annotations(v)
+		case "image":
+			s.Image = p.image(v)
+		case "entrypoint":
+			s.Entrypoint = p.texts(v, key)
+		case "args":
+			s.Args = p.texts(v, key)
+		case "inputs":
+			s.Inputs = p.mountpoints(v, "input")
+		case "outputs":
+			s.Outputs = p.mountpoints(v, "output")
+		case "log":
+			s.Log = p.log(v)
+		case "active":
+			s.Active = p.boolean(v, key)
+		case "on_node":
+			s.OnNode = p.onNode(v)
+		case "resources":
+			s.Resources = p.resources(v)
+		case "service_account":
+			s.ServiceAccount = p.text(v, key)
+		case "allow_runs":
+			s.AllowRuns = p.number(v, key)
+		}
+	})
+	return s
+}
+
+// resolve follows aliases.
+func resolve(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+// fields calls f with each field of a mapping that is known and not null.
+func (p *planParser) fields(n *yaml.Node, what string, known []string, f func(string, *yaml.Node)) {
+	n = resolve(n)
+	if n.Kind != yaml.MappingNode {
+		p.failf(n, "", "%s is %s; it must be a mapping of fields to values", what, kindName(n))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content) && p.err == nil; i += 2 {
+		key, v := n.Content[i], resolve(n.Content[i+1])
+		if line, again := seen[key.Value]; again {
+			p.failf(key, "", "field %q is there twice; first in line %d", key.Value, line)
+			return
+		}
+		seen[key.Value] = key.Line
+		if !slices.Contains(known, key.Value) {
+			p.unknown(key, what, known)
+			return
+		}
+		if !isNull(v) {
+			f(key.Value, v)
+		}
+	}
+}
+
+func (p *planParser) unknown(key *yaml.Node, what string, known []string) {
+	advice := "it can have: " + strings.Join(known, ", ")
+	if near := nearestWord(key.Value, known); near != "" {
+		advice = fmt.Sprintf("did you mean %s?", near)
+	}
+	p.failf(key, advice, "%s has no field %q", what, key.Value)
+}
+
+// nearestWord returns the word that s is most likely a misspelling of, or "".
+func nearestWord(s string, words []string) string {
+	if right, ok := formerFields[s]; ok && slices.Contains(words, right) {
+		return right
+	}
+	best, least := "", 1+len(s)/3
+	for _, w := range words {
+		if d := editDistance(strings.ToLower(strings.ReplaceAll(s, "-", "_")), w); d <= least {
+			best, least = w, d-1
+		}
+	}
+	return best
+}
+
+// editDistance is the number of characters to change, add or leave out.
+func editDistance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return max(len(a), len(b))
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func kindName(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!null":
+		return "empty"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a truth value"
+	}
+	return "text"
+}
+
+// items calls f with each item of a list.
+func (p *planParser) items(n *yaml.Node, what string, f func(*yaml.Node)) {
+	if n.Kind != yaml.SequenceNode {
+		p.failf(n, "begin each item with \"- \"", "%s is %s; it must be a list", what, kindName(n))
+		return
+	}
+	for _, item := range n.Content {
+		f(resolve(item))
+	}
+}
+
+// text reads any scalar as it is written, so that 1.10 stays 1.10.
+func (p *planParser) text(n *yaml.Node, what string) string {
+	if n.Kind != yaml.ScalarNode {
+		p.failf(n, "", "%s is %s; it must be text", what, kindName(n))
+	}
+	return n.Value
+}
+
+func (p *planParser) texts(n *yaml.Node, what string) []string {
+	out := []string{}
+	p.items(n, what, func(item *yaml.Node) {
+		if isNull(item) {
+			p.failf(item, "to give an empty word write \"\"", "an item of %s is empty", what)
+		}
+		out = append(out, p.text(item, "an item of "+what))
+	})
+	return out
+}
+
+func (p *planParser) boolean(n *yaml.Node, what string) *bool {
+	var b bool
+	if n.Kind != yaml.ScalarNode || n.Decode(&b) != nil {
+		p.failf(n, "", "%s is neither true nor false", what)
+	}
+	return &b
+}
+
+func (p *planParser) number(n *yaml.Node, what string) int64 {
+	v, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || v < 0 {
+		p.failf(n, "", "%s is not a number from 0 on", what)
+	}
+	return v
+}
+
+func (p *planParser) image(n *yaml.Node) string {
+	s := p.text(n, "image")
+	img, err := weft.ParseImage(s)
+	if err != nil {
+		p.fail(n, err)
+		return ""
+	}
+	return img.String()
+}
+
+func (p *planParser) annotations(n *yaml.Node) []string {
+	var out []string
+	p.items(n, "annotations", func(item *yaml.Node) {
+		a, err := weft.ParseAnnotation(p.text(item, "an annotation"))
+		p.fail(item, err)
+		out = append(out, a.String())
+	})
+	return out
+}
+
+func (p *planParser) mountpoints(n *yaml.Node, what string) []api.Mountpoint {
+	out := []api.Mountpoint{}
+	p.items(n, what+"s", func(item *yaml.Node) {
+		m := api.Mountpoint{Tags: []api.Tag{}}
+		p.fields(item, "an "+what, []string{"path", "tags"}, func(key string, v *yaml.Node) {
+			if key == "path" {
+				m.Path = p.text(v, "path")
+				return
+			}
+			m.Tags = p.tags(v, what == "input")
+		})
+		if m.Path == "" {
+			p.failf(item, "add path: /somewhere", "this %s has no path", what)
+		}
+		out = append(out, m)
+	})
+	return out
+}
+
+// tags reads a list of tags. System tags may only be in inputs.
+func (p *planParser) tags(n *yaml.Node, system bool) []api.Tag {
+	out := []api.Tag{}
+	p.items(n, "tags", func(item *yaml.Node) {
+		t, err := p.tag(item)
+		if err == nil && t.IsSystem() && !system {
+			err = weft.Errorf(weft.Invalid, "%s is a system tag", t).WithAdvice("remove it; system tags are set by Weft")
+		}
+		p.fail(item, err)
+		out = append(out, api.Tag{Key: t.Key(), Value: t.Value()})
+	})
+	return out
+}
+
+// tag reads key:value. YAML takes "key: value" without quotes for a mapping; what is
+// meant is plain.
+func (p *planParser) tag(n *yaml.Node) (weft.Tag, error) {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Kind == yaml.ScalarNode && n.Content[1].Kind == yaml.ScalarNode {
+		return weft.NewTag(n.Content[0].Value, n.Content[1].Value)
+	}
+	return weft.ParseTag(p.text(n, "a tag"))
+}
+
+func (p *planParser) log(n *yaml.Node) *api.LogPoint {
+	log := api.LogPoint{Tags: []api.Tag{}}
+	p.fields(n, "log", []string{"tags"}, func(_ string, v *yaml.Node) { log.Tags = p.tags(v, false) })
+	return &log
+}
+
+func (p *planParser) onNode(n *yaml.Node) *api.OnNode {
+	var o api.OnNode
+	p.fields(n, "on_node", []string{"may", "prefer", "must"}, func(key string, v *yaml.Node) {
+		var labels []string
+		p.items(v, key, func(item *yaml.Node) {
+			l, err := weft.ParseLabel(p.text(item, "a label"))
+			p.fail(item, err)
+			labels = append(labels, l.String())
+		})
+		switch key {
+		case "may":
+			o.May = labels
+		case "prefer":
+			o.Prefer = labels
+		case "must":
+			o.Must = labels
+		}
+	})
+	return &o
+}
+
+func (p *planParser) resources(n *yaml.Node) map[string]api.Quantity {
+	out := map[string]api.Quantity{}
+	if n.Kind != yaml.MappingNode {
+		p.failf(n, "write one name: quantity per line", "resources is %s; it must be a mapping", kindName(n))
+		return out
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, v := n.Content[i], resolve(n.Content[i+1])
+		if _, again := out[name.Value]; again {
+			p.failf(name, "", "resource %q is there twice", name.Value)
+		}
+		text := p.text(v, "a quantity")
+		_, err := weft.ParseResources(map[string]string{name.Value: text})
+		p.fail(v, err)
+		out[name.Value] = api.Quantity(text)
+	}
+	return out
+}
+
+// check applies the rules for whole plans, and names the line of the part that a
+// complaint is about where that can be told.
+func (p *planParser) check(spec api.PlanSpec, root *yaml.Node) error {
+	plan, err := planOf(spec)
+	if err == nil {
+		err = plan.Normalize().Validate()
+	}
+	if err != nil {
+		p.fail(p.blame(root, err.Error()), err)
+	}
+	return p.err
+}
+
+// blame finds the mountpoint whose path a message quotes, or else the whole plan.
+func (p *planParser) blame(root *yaml.Node, message string) *yaml.Node {
+	blamed := root
+	var walk func(n *yaml.Node, depth int)
+	walk = func(n *yaml.Node, depth int) {
+		if n.Kind == yaml.MappingNode && depth > 1 {
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				path := strings.TrimSuffix(n.Content[i+1].Value, "/")
+				if n.Content[i].Value == "path" && path != "" && blamed == root && slices.Contains(strings.Fields(strings.ReplaceAll(message, `"`, " ")), path) {
+					blamed = n.Content[i+1]
+				}
+			}
+		}
+		if depth < 4 {
+			for _, c := range n.Content {
+				walk(c, depth+1)
+			}
+		}
+	}
+	walk(root, 0)
+	return blamed
+}
+
+// planOf turns what is sent into the noun, for checking.
+func planOf(s api.PlanSpec) (weft.Plan, error) {
+	p := weft.Plan{Entrypoint: s.Entrypoint, Args: s.Args, ServiceAccount: s.ServiceAccount, AllowRuns: s.AllowRuns, Active: s.Active == nil || *s.Active}
+	var err error
+	if s.Image != "" {
+		if p.Image, err = weft.ParseImage(s.Image); err != nil {
+			return p, err
+		}
+	}
+	for _, in := range s.Inputs {
+		tags, err := nounTags(in.Tags)
+		if err != nil {
+			return p, err
+		}
+		p.Inputs = append(p.Inputs, weft.Input{Path: in.Path, Tags: tags})
+	}
+	for _, out := range s.Outputs {
+		tags, err := nounTags(out.Tags)
+		if err != nil {
+			return p, err
+		}
+		p.Outputs = append(p.Outputs, weft.Output{Path: out.Path, Tags: tags})
+	}
+	if s.Log != nil {
+		tags, err := nounTags(s.Log.Tags)
+		if err != nil {
+			return p, err
+		}
+		p.Log = &weft.Log{Tags: tags}
+	}
+	if s.OnNode != nil {
+		p.OnNode, err = nounOnNode(*s.OnNode)
+	}
+	return p, err
+}
+
+func nounTags(tags []api.Tag) (weft.Tags, error) {
+	out := make([]weft.Tag, len(tags))
+	for i, t := range tags {
+		var err error
+		if out[i], err = weft.NewTag(t.Key, t.Value); err != nil {
+			return nil, err
+		}
+	}
+	return weft.NewTags(out...), nil
+}
+
+func nounOnNode(o api.OnNode) (weft.OnNode, error) {
+	var out weft.OnNode
+	for _, m := range []struct {
+		from []string
+		to   *[]weft.Label
+	}{{o.May, &out.May}, {o.Prefer, &out.Prefer}, {o.Must, &out.Must}} {
+		for _, s := range m.from {
+			l, err := weft.ParseLabel(s)
+			if err != nil {
+				return out, err
+			}
+			*m.to = append(*m.to, l)
+		}
+	}
+	return out, nil
+}
