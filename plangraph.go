@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -129,6 +130,30 @@ func (g *PlanGraph) Upstream(p Plan) []Edge {
 		return cmp.Or(cmp.Compare(a.Input, b.Input), slices.Compare(a.From[:], b.From[:]), cmp.Compare(a.Output, b.Output))
 	})
 	return edges
+}
+
+// Admits refuses a plan that equals one in the graph, whose id is then the error's See,
+// or that would close a loop.
+func (g *PlanGraph) Admits(p Plan) error {
+	identity := p.Identity()
+	for _, q := range g.Plans() {
+		if q.Image == p.Image && q.Identity() == identity {
+			return Errorf(Conflict, "an equal plan exists: %s", q.ID).WithSee(q.ID.String()).
+				WithAdvice("use that one, or change the image, the arguments, the inputs or the outputs")
+		}
+	}
+	if loop := g.Cycle(p); loop != nil {
+		names := make([]string, len(loop))
+		for i, id := range loop {
+			names[i] = id.String()
+			if id == p.ID {
+				names[i] = "the new plan"
+			}
+		}
+		return Errorf(Conflict, "the plan would close a loop: %s", strings.Join(names, " → ")).
+			WithAdvice("its runs would never end; change the tags of an input or an output")
+	}
+	return nil
 }
 
 // Cycle returns the plans of a loop that p, which is not yet in the graph, would

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/weft-dev/weft"
+)
+
+const (
+	archiveType    = "application/tar+gzip"
+	archiveTrailer = "X-Checksum-Md5"
+)
+
+// pinLease is how long a pin lasts that nobody extends.
+const pinLease = 10 * time.Minute
+
+// pushArchive receives a tar.gz as knit sends it. Until all of it is recorded, in one
+// transaction at the end, only a pin holds what has come.
+func (s *Server) pushArchive(w http.ResponseWriter, r *http.Request) error {
+	s.answerWhileReading(w)
+	v, err := s.receiveArchive(r)
+	if err != nil {
+		s.answerError(w, r, err)
+		s.drain(w, r)
+		return nil
+	}
+	writeJSON(w, http.StatusOK, wireData(v), s.log)
+	return nil
+}
+
+func (s *Server) receiveArchive(r *http.Request) (weft.DataView, error) {
+	var none weft.DataView
+	ctx := r.Context()
+	if err := s.Content.Room(0); err != nil {
+		return none, err
+	}
+	pin := "archive-" + infoOf(ctx).id
+	until := func() time.Time { return time.Now().Add(pinLease) }
+	stop := s.extend(ctx, pin, pinLease/4, until)
+	defer s.release(context.WithoutCancel(ctx), pin) // for clients that leave, too
+	defer stop()
+	sum := md5.New()
+	tree, err := s.Content.PutArchive(ctx, pin, until(), io.TeeReader(r.Body, sum))
+	if err != nil {
+		return none, err
+	}
+	got, want := hex.EncodeToString(sum.Sum(nil)), r.Trailer.Get(archiveTrailer)
+	if want != "" && !strings.EqualFold(want, got) {
+		return none, weft.Errorf(weft.Invalid, "the archive arrived damaged: its MD5 is %s, and %s was sent", got, want).WithAdvice("push it again")
+	}
+	return s.Store.PushData(ctx, s.push(ctx, tree, nil, pin))
+}
+
+// push is what to record for an upload whose content is sealed.
+func (s *Server) push(ctx context.Context, tree weft.Tree, tags weft.Tags, pin string) weft.Push {
+	p := principal(ctx)
+	return weft.Push{
+		Project: p.Project, By: p.ID, Plan: weft.PlanUploaded,
+		Run: weft.NewID[weft.Run](), Data: weft.NewID[weft.Data](),
+		Tags: tags, Tree: tree, Pin: pin, At: time.Now(),
+	}
+}
+
+// release gives a pin up: what it held then lasts only if something else refers to
+// it. If that fails, the pin ends with its lease.
+func (s *Server) release(ctx context.Context, pin string) {
+	if err := s.Store.Release(ctx, pin); err != nil {
+		s.log.Warn("pin not released", "pin", pin, "error", err)
+	}
+}
+
+// answerWhileReading lets the answer go out before the body was read to its end:
+// without it, a client that is refused would see a broken connection instead of why.
+func (s *Server) answerWhileReading(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 always can, and says so by an error
+}
+
+const (
+	drainFor  = 5 * time.Second
+	drainMost = 1 << 30
+)
+
+// drain reads on after a refusal, for a while, so that the answer reaches a client
+// that is still sending.
+func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if rc.Flush() != nil {
+		return
+	}
+	end := time.Now().Add(drainFor)
+	buf := make([]byte, 64<<10)
+	for n := 0; n < drainMost && time.Now().Before(end); {
+		k, err := r.Body.Read(buf)
+		if err != nil {
+			return
+		}
+		n += k
+	}
+}
+
+// pullArchive sends a Data as knit reads it, with the MD5 of the body as its trailer.
+func (s *Server) pullArchive(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.treeOf(r)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", archiveType)
+	h.Set("Trailer", archiveTrailer)
+	if err := http.NewResponseController(w).Flush(); err != nil { // sends the header, so that the body is chunked
+		return err
+	}
+	sum := md5.New()
+	if err := s.Content.WriteArchive(r.Context(), d.Tree, io.MultiWriter(w, sum)); err != nil {
+		return err
+	}
+	h.Set(archiveTrailer, hex.EncodeToString(sum.Sum(nil)))
+	return nil
+}
+
+// treeOf finds the content of the Data that a request names.
+func (s *Server) treeOf(r *http.Request) (weft.Data, error) {
+	v, err := s.data(r.Context(), r.PathValue("id"))
+	switch {
+	case err != nil:
+		return v.Data, err
+	case !v.Data.Tree.IsZero():
+		return v.Data, nil
+	case v.Data.Transient() == weft.TransientProcessing:
+		return v.Data, weft.Errorf(weft.Unavailable, "data %s has no content yet: its run is %s", v.Data.ID, v.Data.Source.Status).
+			WithAdvice("wait until the run %s has ended", v.Data.Source.Run)
+	}
+	return v.Data, weft.Errorf(weft.NotFound, "data %s has no content: its run %s is %s", v.Data.ID, v.Data.Source.Run, v.Data.Source.Status)
+}
+
+// manifestOf reads the manifest of the Data that a request names.
+func (s *Server) manifestOf(r *http.Request) (weft.Manifest, error) {
+	d, err := s.treeOf(r)
+	if err != nil {
+		return weft.Manifest{}, err
+	}
+	return s.trees.read(r.Context(), d.Tree)
+}

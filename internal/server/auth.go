@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+
+	"github.com/weft-dev/weft"
+)
+
+// A Guard tells who makes a request, and decides by weft.May what they may do.
+type Guard struct {
+	principals Principals
+	anonymous  *weft.Principal
+}
+
+// NewGuard returns a Guard. If anonymous is not nil, everyone is that principal,
+// whatever credentials they send: that is for networks that are trusted.
+func NewGuard(p Principals, anonymous *weft.Principal) *Guard { return &Guard{p, anonymous} }
+
+// HashToken returns the form in which tokens are kept: who reads the database cannot
+// sign in, and the time that a look-up takes tells nothing about other tokens.
+func HashToken(token string) [32]byte { return sha256.Sum256([]byte(token)) }
+
+// Authenticate returns who makes a request. The token is sent as Bearer, or as the
+// password of Basic, which is how knit, docker and skopeo send it.
+func (g *Guard) Authenticate(r *http.Request) (weft.Principal, error) {
+	if g.anonymous != nil {
+		return *g.anonymous, nil
+	}
+	token := tokenOf(r)
+	if token == "" {
+		return weft.Principal{}, weft.Errorf(weft.Unauthenticated, "this server wants to know who is asking").
+			WithAdvice("send a token: the serving user's is in the file admin.token of the state directory; set WEFT_TOKEN to it, " +
+				"or write it into the apiRoot of a knit profile, like https://weft:TOKEN@host/api")
+	}
+	p, err := g.principals.PrincipalByToken(r.Context(), HashToken(token))
+	if weft.KindOf(err) == weft.Unauthenticated {
+		return p, weft.Errorf(weft.Unauthenticated, "the token is not valid").
+			WithAdvice("check that it is the token of this server, and that it was not revoked")
+	}
+	return p, err
+}
+
+func tokenOf(r *http.Request) string {
+	if _, password, ok := r.BasicAuth(); ok {
+		return password
+	}
+	const bearer = "bearer "
+	h := r.Header.Get("Authorization")
+	if len(h) > len(bearer) && strings.EqualFold(h[:len(bearer)], bearer) {
+		return strings.TrimSpace(h[len(bearer):])
+	}
+	return ""
+}
+
+// Authorise decides whether whoever makes a request may do v to things of a kind, and
+// returns the project that the request is about. The embedded registry asks it too.
+func (g *Guard) Authorise(r *http.Request, v weft.Verb, kind string) (weft.Principal, error) {
+	p, err := g.Authenticate(r)
+	if err != nil {
+		return p, err
+	}
+	o := weft.Object{Kind: kind, Project: p.Project}
+	if kind == "system" {
+		o.Project = weft.ProjectID{}
+	}
+	infoOf(r.Context()).principal = p.Name
+	return p, weft.May(p, v, o)
+}
+
+type principalKey struct{}
+
+// guarded lets a request through to h if its principal has the route's right.
+func (s *Server) guarded(rt route, h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		infoOf(r.Context()).route = rt.path
+		if rt.kind == "" {
+			h(w, r)
+			return
+		}
+		p, err := s.guard.Authorise(r, rt.verb, rt.kind)
+		if err != nil {
+			s.answerError(w, r, err)
+			return
+		}
+		h(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+	})
+}
+
+// principal returns who makes the request that ctx belongs to. Every handler of a
+// route with a kind has one.
+func principal(ctx context.Context) weft.Principal {
+	p, _ := ctx.Value(principalKey{}).(weft.Principal)
+	return p
+}
