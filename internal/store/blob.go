@@ -111,17 +111,17 @@ func (t *tx) reserve(ctx context.Context, digests []weft.Digest, sizes map[weft.
 				return nil, err
 			}
 		}
-		missing = without(missing, states)
+		missing = absentFrom(missing, states)
 		if err := t.insertPending(ctx, missing, sizes, states); err != nil {
 			return nil, err
 		}
-		missing = without(missing, states)
+		missing = absentFrom(missing, states)
 	}
 	return states, nil
 }
 
-// without returns the digests that are not in the map.
-func without[V any](digests []weft.Digest, found map[weft.Digest]V) []weft.Digest {
+// absentFrom returns the digests that are not in the map.
+func absentFrom[V any](digests []weft.Digest, found map[weft.Digest]V) []weft.Digest {
 	var out []weft.Digest
 	for _, d := range digests {
 		if _, ok := found[d]; !ok {
@@ -133,7 +133,7 @@ func without[V any](digests []weft.Digest, found map[weft.Digest]V) []weft.Diges
 
 // blobRows locks the rows against removal and reads them.
 func (t *tx) blobRows(ctx context.Context, digests []weft.Digest, found func(d weft.Digest, size int64, state int)) error {
-	return t.inList(ctx, digests, "SELECT digest, size, state FROM blob WHERE digest IN (", ") ORDER BY digest"+t.s.forShare,
+	return t.byDigests(ctx, digests, "SELECT digest, size, state FROM blob WHERE digest IN (", ") ORDER BY digest"+t.s.forShare,
 		func(r scanner) error {
 			var d weft.Digest
 			var size int64
@@ -172,16 +172,16 @@ func (t *tx) pin(ctx context.Context, pin string, until time.Time, what int, dig
 		" ON CONFLICT (pin, digest, tree) DO UPDATE SET until = excluded.until WHERE blob_pin.until < excluded.until")
 }
 
-// inList runs a query that asks for a list of digests, in pieces.
-func (t *tx) inList(ctx context.Context, digests []weft.Digest, before, after string, scan func(scanner) error) error {
+// byDigests runs a query that asks for a list of digests, in pieces.
+func (t *tx) byDigests(ctx context.Context, digests []weft.Digest, before, after string, scan func(scanner) error) error {
 	return t.inChunks(1, digestArgs(digests), func(n int, args []any) error {
 		return t.rows(ctx, scan, before+params(1, n)+after, args...)
 	})
 }
 
-// execList runs a statement on a list of digests, in pieces, and counts the rows. The
+// execDigests runs a statement on a list of digests, in pieces, and counts the rows. The
 // first parameters are given, the list follows them.
-func (t *tx) execList(ctx context.Context, digests []weft.Digest, before, after string, first ...any) (int64, error) {
+func (t *tx) execDigests(ctx context.Context, digests []weft.Digest, before, after string, first ...any) (int64, error) {
 	var total int64
 	err := t.inChunks(1, digestArgs(digests), func(n int, args []any) error {
 		touched, err := t.exec(ctx, before+params(len(first)+1, n)+after, append(slices.Clone(first), args...)...)
@@ -227,7 +227,7 @@ func (t *tx) holdTrees(ctx context.Context, digests []weft.Digest) error {
 	for _, d := range digests {
 		wanted[d] = true
 	}
-	err := t.inList(ctx, sortedDigests(wanted), "SELECT digest, state FROM tree WHERE digest IN (", ") ORDER BY digest"+t.s.forShare,
+	err := t.byDigests(ctx, sortedDigests(wanted), "SELECT digest, state FROM tree WHERE digest IN (", ") ORDER BY digest"+t.s.forShare,
 		func(r scanner) error {
 			var d weft.Digest
 			var state int
@@ -251,7 +251,7 @@ func (t *tx) holdTrees(ctx context.Context, digests []weft.Digest) error {
 func (s *Store) Confirm(ctx context.Context, digests []weft.Digest) error {
 	sorted := slices.Compact(slices.SortedFunc(slices.Values(digests), compareDigests))
 	err := s.ledger(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.execList(ctx, sorted, "UPDATE blob SET state = $1 WHERE state = $2 AND digest IN (", ")", blobPresent, blobPending); err != nil {
+		if _, err := t.execDigests(ctx, sorted, "UPDATE blob SET state = $1 WHERE state = $2 AND digest IN (", ")", blobPresent, blobPending); err != nil {
 			return err
 		}
 		return t.holdBlobs(ctx, sorted)

@@ -106,10 +106,10 @@ func (s *Store) mark(ctx context.Context, l litter) error {
 		})
 		if err == nil && len(doom)+len(spare) > 0 {
 			err = s.ledger(ctx, func(ctx context.Context, t *tx) error {
-				if _, err := t.execList(ctx, doom, "UPDATE "+l.table+" SET doomed_at = $1 WHERE doomed_at IS NULL AND digest IN (", ")", micros(t.now)); err != nil {
+				if _, err := t.execDigests(ctx, doom, "UPDATE "+l.table+" SET doomed_at = $1 WHERE doomed_at IS NULL AND digest IN (", ")", micros(t.now)); err != nil {
 					return err
 				}
-				_, err := t.execList(ctx, spare, "UPDATE "+l.table+" SET doomed_at = NULL WHERE state < 2 AND digest IN (", ")")
+				_, err := t.execDigests(ctx, spare, "UPDATE "+l.table+" SET doomed_at = NULL WHERE state < 2 AND digest IN (", ")")
 				return err
 			})
 		}
@@ -171,7 +171,7 @@ func (t *tx) condemn(ctx context.Context, l litter, grace time.Duration, limit i
 			out = append(out, weft.Blob{Digest: d, Size: size})
 		}
 	}
-	_, err = t.execList(ctx, without(locked, sizes), "UPDATE "+l.table+" SET doomed_at = NULL WHERE digest IN (", ")")
+	_, err = t.execDigests(ctx, absentFrom(locked, sizes), "UPDATE "+l.table+" SET doomed_at = NULL WHERE digest IN (", ")")
 	return out, err
 }
 
@@ -188,7 +188,7 @@ func (s *Store) Forget(ctx context.Context, blobs []weft.Digest, trees []weft.Di
 			}
 		}
 		sorted := slices.SortedFunc(slices.Values(blobs), compareDigests)
-		_, err := t.execList(ctx, sorted, "DELETE FROM blob WHERE state = $1 AND digest IN (", ")", blobDeleting)
+		_, err := t.execDigests(ctx, sorted, "DELETE FROM blob WHERE state = $1 AND digest IN (", ")", blobDeleting)
 		return err
 	})
 	if err != nil {

@@ -190,7 +190,7 @@ func (s *Store) DeleteManifest(ctx context.Context, project weft.ProjectID, repo
 				return err
 			}
 		}
-		_, err = t.execList(ctx, m.Blobs, "DELETE FROM repo_blob WHERE project = $1 AND repo = $2 AND NOT EXISTS (SELECT 1 FROM image_ref i"+
+		_, err = t.execDigests(ctx, m.Blobs, "DELETE FROM repo_blob WHERE project = $1 AND repo = $2 AND NOT EXISTS (SELECT 1 FROM image_ref i"+
 			" WHERE i.project = repo_blob.project AND i.repo = repo_blob.repo AND i.digest = repo_blob.digest) AND digest IN (", ")", project, repo)
 		return err
 	})
