@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,7 +55,7 @@ type Layers struct {
 	log     *slog.Logger
 
 	mu   sync.Mutex
-	busy map[string]chan struct{} // by layer: closed when whoever works on it is done
+	busy map[string]chan struct{} // by layer or image: closed when whoever works on it is done
 }
 
 // OpenLayers opens the directory of unpacked layers, making it if need be, and
@@ -83,12 +82,22 @@ func OpenLayers(dir string, content Content, room func(n int64) error, log *slog
 }
 
 const (
-	temporary = "tmp-"  // begins the name of what is unfinished
-	stamp     = ".used" // ends the name of the file that says when a layer was used last
+	temporary = "tmp-"   // begins the name of what is unfinished
+	stamp     = ".used"  // ends the name of the file that says when a layer was used last
+	recordEnd = ".image" // ends the name of the file that says what an image was unpacked to
 )
 
-// Unpack implements Unpacker.
+// Unpack implements Unpacker. What was unpacked before needs nothing of the content
+// store any more.
 func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error) {
+	done, err := l.take(ctx, manifest.Hex())
+	if err != nil {
+		return Image{}, err
+	}
+	defer done()
+	if img, err := l.recorded(ctx, manifest); err != nil || img.Layers != nil {
+		return img, err
+	}
 	doc, config, err := readImage(ctx, l.content, manifest)
 	if err != nil {
 		return Image{}, err
@@ -97,20 +106,21 @@ func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error
 	if err != nil {
 		return Image{}, err
 	}
-	var below []string // top first
+	layers := []string{} // top first
 	for i, id := range ids {
 		blob, err := parseDigest(doc.Layers[i].Digest)
 		if err != nil {
 			return Image{}, err
 		}
-		dir, err := l.layer(ctx, id, blob, below)
+		dir, err := l.layer(ctx, id, blob, layers)
 		if err != nil {
 			return Image{}, fmt.Errorf("unpack layer %s of image %s: %w", blob, manifest, err)
 		}
-		below = append([]string{dir}, below...)
+		layers = append([]string{dir}, layers...)
 	}
 	c := config.Config
-	return Image{below, ImageConfig{c.User, c.Env, c.WorkingDir, c.Entrypoint, c.Cmd, c.Labels, c.StopSignal}}, nil
+	img := Image{layers, ImageConfig{c.User, c.Env, c.WorkingDir, c.Entrypoint, c.Cmd, c.Labels, c.StopSignal}}
+	return img, l.record(manifest, img)
 }
 
 // readImage reads a manifest and its configuration.
@@ -176,18 +186,18 @@ func (l *Layers) layer(ctx context.Context, id layerID, blob weft.Digest, below 
 	return l.unpack(ctx, id, blob, below)
 }
 
-// take waits until nobody else works on a layer.
-func (l *Layers) take(ctx context.Context, diff string) (done func(), err error) {
+// take waits until nobody else works on a layer or an image.
+func (l *Layers) take(ctx context.Context, what string) (done func(), err error) {
 	for {
 		l.mu.Lock()
-		other := l.busy[diff]
+		other := l.busy[what]
 		if other == nil {
 			mine := make(chan struct{})
-			l.busy[diff] = mine
+			l.busy[what] = mine
 			l.mu.Unlock()
 			return func() {
 				l.mu.Lock()
-				delete(l.busy, diff)
+				delete(l.busy, what)
 				l.mu.Unlock()
 				close(mine)
 			}, nil
@@ -202,8 +212,14 @@ func (l *Layers) take(ctx context.Context, diff string) (done func(), err error)
 }
 
 // use notes that the layer was used now.
-func (l *Layers) use(name string) error {
-	return os.WriteFile(filepath.Join(l.dir, name+stamp), nil, 0o600)
+func (l *Layers) use(name string) error { return touch(filepath.Join(l.dir, name+stamp)) }
+
+func touch(file string) error {
+	err := os.Chtimes(file, time.Time{}, time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.WriteFile(file, nil, 0o600)
+	}
+	return err
 }
 
 // unpack extracts beside the place, makes that durable, and renames it.
@@ -315,65 +331,4 @@ func syncFS(dir string) error {
 	}
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
-}
-
-// Collect removes the layers that none of the given images has and that were not
-// used for some time. The images must be those of all Runs that are not at an end.
-func (l *Layers) Collect(ctx context.Context, inUse []weft.Digest, unused time.Duration) (removed int, err error) {
-	keep := make(map[string]bool)
-	for _, image := range inUse {
-		doc, config, err := readImage(ctx, l.content, image)
-		if err != nil {
-			return 0, fmt.Errorf("collect layers: %w", err)
-		}
-		ids, err := layerIDs(doc, config)
-		if err != nil {
-			return 0, fmt.Errorf("collect layers: %w", err)
-		}
-		for _, id := range ids {
-			keep[id.alone()], keep[id.together()] = true, true
-		}
-	}
-	stamps, err := filepath.Glob(filepath.Join(l.dir, "*"+stamp))
-	if err != nil {
-		return 0, fmt.Errorf("collect layers: %w", err)
-	}
-	for _, file := range stamps {
-		name := strings.TrimSuffix(filepath.Base(file), stamp)
-		if keep[name] {
-			continue
-		}
-		gone, err := l.removeUnused(ctx, name, unused)
-		if err != nil {
-			return removed, fmt.Errorf("collect layers: %w", err)
-		}
-		if gone {
-			removed++
-		}
-	}
-	return removed, nil
-}
-
-func (l *Layers) removeUnused(ctx context.Context, name string, unused time.Duration) (bool, error) {
-	diff, _, _ := strings.Cut(name, "-")
-	done, err := l.take(ctx, diff)
-	if err != nil {
-		return false, err
-	}
-	defer done()
-	file := filepath.Join(l.dir, name+stamp)
-	info, err := os.Stat(file)
-	if err != nil || time.Since(info.ModTime()) < unused {
-		return false, err
-	}
-	// Out of its place in one step, so that a half-removed layer is never used.
-	trash, err := os.MkdirTemp(l.dir, temporary)
-	if err != nil {
-		return false, err
-	}
-	err = os.Rename(filepath.Join(l.dir, name), filepath.Join(trash, "root"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	return true, errors.Join(os.Remove(file), os.RemoveAll(trash))
 }

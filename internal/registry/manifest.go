@@ -129,6 +129,9 @@ func (c *call) putManifest() error {
 		}
 		return c.catalog.PutManifest(c.ctx, c.project, c.repo, m, tag)
 	})
+	if weft.KindOf(err) == weft.NotFound { // a part was deleted just now
+		return fail(http.StatusNotFound, manifestBlobUnknown, err.Error())
+	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -449,7 +450,33 @@ func TestCollectLayers(t *testing.T) {
 	if again, err := u.Unpack(t.Context(), goneDigest); err != nil || again.Layers[1] != image.Layers[1] {
 		t.Errorf("unpacked again: %v %v", again, err)
 	}
-	if _, err := u.Collect(t.Context(), []weft.Digest{{1}}, 0); err == nil {
-		t.Error("collected although it is not known what is in use")
+	for what, unused := range map[string]time.Duration{"just now": time.Hour, "long ago": 0} {
+		if n, err := u.Collect(t.Context(), []weft.Digest{keptDigest, goneDigest}, unused); n != 0 || err != nil {
+			t.Errorf("collected %d in use, used %s, %v", n, what, err)
+		}
+	}
+	if n, err := u.Collect(t.Context(), nil, 0); n != 3 || err != nil {
+		t.Errorf("collected %d, %v", n, err)
+	}
+	if left, err := os.ReadDir(u.dir); len(left) != 0 || err != nil {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// What was unpacked stays usable when the image has left the registry.
+func TestUnpackedOutlivesImage(t *testing.T) {
+	t.Parallel()
+	u := setupLayers(t)
+	d := u.push(imageOf(t, "f 0644 a 1"))
+	first, err := u.Unpack(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(u.system.dir, "objects")); err != nil {
+		t.Fatal(err)
+	}
+	second, err := u.Unpack(t.Context(), d)
+	if err != nil || !reflect.DeepEqual(first, second) {
+		t.Errorf("got %v %v, want %v", second, err, first)
 	}
 }
