@@ -21,7 +21,7 @@ type RunDetail struct {
 	RunSummary
 	Inputs  []Assignment `json:"inputs"`
 	Outputs []Assignment `json:"outputs"`
-	Log     *RunLog      `json:"log" nullable:"true" doc:"null when the plan keeps no logs"`
+	Log     *RunLog      `json:"log" doc:"null when the plan keeps no logs"`
 
 	CreatedAt   *Time  `json:"createdAt,omitempty"`
 	StartedAt   *Time  `json:"startedAt,omitempty"`

@@ -131,9 +131,10 @@ func humaError(ctx huma.Context, status int, message string, details ...error) h
 	return f
 }
 
-// huma knows no other way to have its errors in another form than these variables of
-// its own. They are set once, to functions that depend on nothing.
+// huma knows no other way than these variables of its own to have its errors in another
+// form, and lists that are never null. They are set once, to what depends on nothing.
 func init() {
+	huma.DefaultArrayNullable = false
 	huma.NewErrorWithContext = humaError
 	huma.NewError = func(status int, message string, details ...error) huma.StatusError {
 		return humaError(nil, status, message, details...)

@@ -86,6 +86,14 @@ func (s *Server) routes() {
 	s.eventRoutes()
 	s.imageRoutes()
 	s.systemRoutes()
+	s.describeNull()
+}
+
+// describeNull says in the document what huma cannot derive: the log of a Run may be
+// null.
+func (s *Server) describeNull() {
+	p := s.huma.OpenAPI().Components.Schemas.Map()["RunDetail"].Properties
+	p["log"] = &huma.Schema{Description: p["log"].Description, OneOf: []*huma.Schema{{Ref: p["log"].Ref}, {Type: "null"}}}
 }
 
 // humaConfig leaves out what huma does by default but breaks the wire.
