@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/weft-dev/weft"
@@ -47,9 +48,15 @@ func randomImage(t testing.TB) v1.Image {
 
 func imageFor(t testing.TB, architecture string) v1.Image {
 	t.Helper()
-	img, err := random.Image(10_000, 3)
-	if err != nil {
-		t.Fatal(err)
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for range 3 {
+		layer, err := random.Layer(10_000, types.OCILayer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img, err = mutate.AppendLayers(img, layer); err != nil {
+			t.Fatal(err)
+		}
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
