@@ -277,19 +277,33 @@ func list[Item any](ctx context.Context, c *Client, r request, field string) ite
 
 // enter reads up to the inside of the array.
 func enter(dec *json.Decoder, field string) error {
-	for depth := 0; ; {
-		t, err := dec.Token()
-		switch {
-		case err != nil:
+	if field == "" {
+		return expect(dec, '[')
+	}
+	if err := expect(dec, '{'); err != nil {
+		return err
+	}
+	for {
+		key, err := dec.Token()
+		if err != nil {
 			return err
-		case t == json.Delim('[') && field == "":
-			return nil
-		case t == json.Delim('{'):
-			depth++
-		case depth == 1 && t == field:
-			field = ""
+		}
+		if key == field {
+			return expect(dec, '[')
+		}
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			return err
 		}
 	}
+}
+
+func expect(dec *json.Decoder, want json.Delim) error {
+	t, err := dec.Token()
+	if err == nil && t != want {
+		err = fmt.Errorf("%v where %v was expected", t, want)
+	}
+	return err
 }
 
 // params collects query parameters, leaving out those that are not set.

@@ -103,6 +103,9 @@ func (e *eventStream) read(ctx context.Context, yield func(Event, error) bool) e
 		if id != "" {
 			e.q.After = id
 		}
+		if data == "" { // the stream has got further with nothing for us
+			return true
+		}
 		if data != "{}" && json.Unmarshal([]byte(data), &ev) != nil {
 			return true // from a newer server; not for us
 		}
@@ -124,7 +127,7 @@ func eachMessage(body io.Reader, f func(id, data string) bool) error {
 	for lines.Scan() {
 		switch field, value, _ := strings.Cut(lines.Text(), ":"); field {
 		case "":
-			if lines.Text() == "" && data != "" {
+			if lines.Text() == "" && id+data != "" {
 				if !f(id, data) {
 					return nil
 				}
