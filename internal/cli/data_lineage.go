@@ -82,7 +82,12 @@ func lineageGraph(l api.Lineage) graph {
 }
 
 func lineageData(d api.LineageData, start bool) node {
-	n := node{id: d.KnitID, kind: dataNode, start: start, head: tagValue(d.Tags, "name"), tags: userTags(d.Tags)}
+	n := node{id: d.KnitID, kind: dataNode, start: start, head: tagValue(d.Tags, "name")}
+	for _, t := range userTags(d.Tags) {
+		if t != "name:"+n.head {
+			n.tags = append(n.tags, t)
+		}
+	}
 	if at, err := weft.ParseTime(tagValue(d.Tags, weft.KeyTimestamp)); err == nil {
 		n.lines = []string{localTime(at)}
 	}

@@ -200,7 +200,7 @@ func drawText(b io.Writer, c card, p paint, dy float64) {
 		w := textWidth(word, lineSize) + 16
 		room -= w + 8
 		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="18" rx="9" fill="%s"/><text x="%.1f" y="%.1f" font-size="%.1f" font-weight="600" text-anchor="middle" fill="#ffffff">%s</text>`+"\n",
-			c.w-cardPad-w, cardPad-4+dy, w, p.strong, c.w-cardPad-w/2, cardPad+9+dy, lineSize, escape(word))
+			c.w-cardPad-w, cardPad-4+dy, w, badgePaint(c.node).strong, c.w-cardPad-w/2, cardPad+9+dy, lineSize, escape(word))
 	}
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" font-size="%.1f" font-weight="700" fill="#0f172a">%s</text>`+"\n",
 		x, cardPad+headSize-3+dy, headSize, escape(fitText(c.head, headSize*1.06, room)))
@@ -214,6 +214,14 @@ func drawText(b io.Writer, c card, p paint, dy float64) {
 	}
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" font-size="%.1f" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" fill="#94a3b8">%s</text>`+"\n",
 		x, c.idY+dy, idSize, escape(c.id))
+}
+
+// badgePaint is the colour behind the badge: for data, that of the run that makes it.
+func badgePaint(n node) paint {
+	if n.kind == dataNode || n.kind == logNode {
+		return statusPaint(n.status)
+	}
+	return paintOf(n)
 }
 
 // badge is the word in a card's corner.

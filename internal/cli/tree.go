@@ -89,7 +89,7 @@ func (t *tree) refer(tw twig) {
 	if t.drawn[tw.node] {
 		where = "above"
 	}
-	fmt.Fprintf(t.w, "%s%s%s %s %s\n", t.st.dim(tw.branch), t.label(tw.label), t.mark(n), printable(n.head), t.st.dim("("+where+": "+n.id+")"))
+	fmt.Fprintf(t.w, "%s%s%s %s %s\n", t.st.dim(tw.branch), t.label(tw.label), t.mark(n), printable(n.head), t.st.dim("("+where+": "+printable(n.id)+")"))
 }
 
 func (t *tree) label(s string) string {
@@ -109,9 +109,9 @@ func (t *tree) describe(tw twig) {
 		}
 	}
 	if word := badge(n); word != "" && !(n.kind == planNode && !n.off) {
-		head += " " + t.status(n, word)
+		head += " " + t.status(n, printable(word))
 	}
-	fmt.Fprintf(t.w, "%s%s%s %s  %s\n", t.st.dim(tw.branch), t.label(tw.label), t.mark(n), head, t.st.dim(n.id))
+	fmt.Fprintf(t.w, "%s%s%s %s  %s\n", t.st.dim(tw.branch), t.label(tw.label), t.mark(n), head, t.st.dim(printable(n.id)))
 	pad := tw.below
 	if len(t.out[tw.node]) > 0 {
 		pad += "│  "
