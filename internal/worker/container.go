@@ -40,13 +40,6 @@ func (t Task) readState() (*state, error) {
 	return &s, nil
 }
 
-// Started reports whether a container was made for the task and set going. It is to
-// be asked with the lock held: else runc may be at it.
-func (t Task) Started() (bool, error) {
-	s, err := t.readState()
-	return s != nil, err
-}
-
 // open returns a handle on the container's first process, or nil if that is gone.
 func (s *state) open() (*os.File, error) {
 	fd, err := unix.PidfdOpen(s.PID, unix.PIDFD_NONBLOCK)

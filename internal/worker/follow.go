@@ -15,13 +15,11 @@ import (
 
 // A follower accompanies a running program to its end.
 type follower struct {
+	*Hold
 	dir     string
 	task    Task
-	state   *state
 	running Running
 	alive   *os.File
-	stdio   *os.File
-	process *os.File // nil: ended already
 	log     *os.File
 	orders  *os.File
 
@@ -31,25 +29,15 @@ type follower struct {
 	kill   *time.Timer // the end of the grace
 }
 
-// newFollower returns nil if there is no container that was set going. It owns stdio.
-func newFollower(dir string, t Task, alive, stdio *os.File) (_ *follower, err error) {
-	f := &follower{dir: dir, task: t, alive: alive, stdio: stdio}
+// newFollower owns the Hold from now on.
+func newFollower(dir string, t Task, alive *os.File, h *Hold) (_ *follower, err error) {
+	f := &follower{dir: dir, task: t, alive: alive, Hold: h}
 	defer func() {
 		if err != nil {
 			f.close()
 		}
 	}()
-	if f.state, err = t.readState(); err != nil {
-		return nil, err
-	}
-	if f.state == nil {
-		f.close()
-		return nil, nil
-	}
 	f.running = Running{PID: f.state.PID, Devices: t.Devices, Started: time.Now()}
-	if f.process, err = f.state.open(); err != nil {
-		return nil, err
-	}
 	if f.log, err = os.OpenFile(t.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return nil, err
 	}

@@ -27,14 +27,15 @@ func (t Task) mountRoot() error {
 		return fmt.Errorf("leave the machine's mounts: %w", err)
 	}
 	for _, dir := range []string{dirLower, dirUpper, dirWork, dirRoot} {
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		// An earlier supervisor may have come this far; a volatile overlay starts afresh.
+		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
 			return fmt.Errorf("make root file system: %w", err)
 		}
 	}
 	lower := []string{}
 	for i, layer := range slices.Backward(t.Layers) {
 		link := dirLower + "/" + strconv.Itoa(i)
-		if err := os.Symlink(layer, link); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Symlink(layer, link); err != nil {
 			return fmt.Errorf("link layer: %w", err)
 		}
 		lower = append(lower, link)

@@ -40,6 +40,7 @@ type supervisor struct {
 	dir   string
 	alive *os.File
 	task  Task
+	stdio *os.File // the end of the FIFO to read from
 }
 
 func (s *supervisor) run() error {
@@ -47,8 +48,8 @@ func (s *supervisor) run() error {
 		return err
 	}
 	unix.CloseOnExec(aliveFD)
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become sub-reaper: %w", err)
+	if err := BecomeReaper(); err != nil {
+		return err
 	}
 	leaveCgroup()
 	var err error
@@ -58,16 +59,20 @@ func (s *supervisor) run() error {
 	if _, err := os.Lstat(FileStop); err == nil {
 		return s.finish(Exit{Code: codeTerminated, Message: "stopped before it started", Ended: time.Now()})
 	}
-	stdio, err := s.start()
-	if err != nil {
+	if err := s.start(); err != nil {
 		return s.finish(startFailed(err))
 	}
-	f, err := newFollower(".", s.task, s.alive, stdio)
+	defer s.stdio.Close()
+	hold, err := NewHold(".", s.task)
 	if err != nil {
 		return err
 	}
-	if f == nil {
+	if hold == nil {
 		return errors.New("runc made a container, but keeps no state of it")
+	}
+	f, err := newFollower(".", s.task, s.alive, hold)
+	if err != nil {
+		return err
 	}
 	defer f.close()
 	if err := Write(".", FileRunning, f.running, false); err != nil {
@@ -108,39 +113,34 @@ func (t Task) Delete() error {
 	return nil
 }
 
-// start makes the container and sets it going. It returns the end of the stdio FIFO
-// to read from.
-func (s *supervisor) start() (stdio *os.File, err error) {
+// start makes the container and sets it going.
+func (s *supervisor) start() error {
 	if err := s.task.mountRoot(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.task.fillSpec(); err != nil {
-		return nil, err
+		return err
 	}
 	b, err := json.Marshal(s.task.Spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.WriteFile("config.json", b, 0o600); err != nil {
-		return nil, err
+		return err
 	}
 	if err := makeFIFO(fileStdio); err != nil {
-		return nil, err
+		return err
 	}
 	program, err := os.OpenFile(fileStdio, os.O_RDWR, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer program.Close()
-	stdio, err = os.OpenFile(fileStdio, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
+	// What a program prints that ends at once must not be lost with the last end.
+	if s.stdio, err = os.OpenFile(fileStdio, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		return err
 	}
-	if err := s.runc(program); err != nil {
-		stdio.Close()
-		return nil, err
-	}
-	return stdio, nil
+	return s.runc(program)
 }
 
 // runc runs "runc run --detach", which returns once the program was started. The

@@ -117,6 +117,9 @@ func New(o Options) (*Executor, error) {
 	if e.host, err = readHost(o); err != nil {
 		return nil, err
 	}
+	if err := worker.BecomeReaper(); err != nil {
+		return nil, err
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if err := e.resume(); err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -40,8 +40,10 @@ func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
 			e.mu.Unlock()
 			close(t.over)
 		}()
+		var hold *worker.Hold
+		defer func() { _ = hold.Close() }() // it was only read from
 		for tries := 1; ; tries++ {
-			if !e.listen(a) {
+			if !e.listen(a, &hold) {
 				return
 			}
 			if cmd != nil {
@@ -49,7 +51,7 @@ func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
 				_ = cmd.Wait()
 			}
 			var again bool
-			if cmd, again = e.settle(a, tries); !again {
+			if cmd, again = e.settle(a, tries, &hold); !again {
 				e.hints.Send(a)
 				return
 			}
@@ -57,9 +59,10 @@ func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
 	})
 }
 
-// listen passes on the supervisor's hints until it is gone. It returns false when
-// the Executor is closed before that.
-func (e *Executor) listen(a weft.Attempt) bool {
+// listen passes on the supervisor's hints until it is gone, and takes hold of the
+// container as soon as there is one. It returns false when the Executor is closed
+// before that.
+func (e *Executor) listen(a weft.Attempt, hold **worker.Hold) bool {
 	alive, err := os.OpenFile(filepath.Join(e.dir(a), worker.FileAlive), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return e.ctx.Err() == nil // without the FIFO, nobody is there
@@ -68,6 +71,9 @@ func (e *Executor) listen(a weft.Attempt) bool {
 	stop := context.AfterFunc(e.ctx, func() { alive.SetReadDeadline(time.Now()) })
 	defer stop()
 	for buf := make([]byte, 16); ; {
+		if err := e.takeHold(a, hold); err != nil {
+			e.options.Log.Warn("take hold of container", "attempt", a, "error", err)
+		}
 		n, err := alive.Read(buf)
 		if n > 0 {
 			e.hints.Send(a)
@@ -78,15 +84,27 @@ func (e *Executor) listen(a weft.Attempt) bool {
 	}
 }
 
+func (e *Executor) takeHold(a weft.Attempt, hold **worker.Hold) error {
+	dir := e.dir(a)
+	if *hold != nil || e.look(a).State != executor.Running {
+		return nil
+	}
+	task, err := worker.Read[worker.Task](dir, worker.FileTask)
+	if err == nil {
+		*hold, err = worker.NewHold(dir, task)
+	}
+	return err
+}
+
 // settle decides what becomes of an attempt that has no supervisor: it is over, gets
 // a new one, or is followed to its end here. Again is false when it is over.
-func (e *Executor) settle(a weft.Attempt, tries int) (cmd *exec.Cmd, again bool) {
-	cmd, adopt, again, err := e.succeed(a, tries)
+func (e *Executor) settle(a weft.Attempt, tries int, hold **worker.Hold) (cmd *exec.Cmd, again bool) {
+	cmd, adopt, again, err := e.succeed(a, tries, hold)
 	if err == nil && adopt != nil {
 		defer adopt.Close()
-		e.hints.Send(a)
-		err = worker.Adopt(e.ctx, e.dir(a), adopt)
-		again = false
+		h := *hold
+		*hold = nil
+		err = worker.Adopt(e.ctx, e.dir(a), adopt, h)
 	}
 	if err != nil && e.ctx.Err() == nil {
 		e.options.Log.Error("settle attempt", "attempt", a, "error", err)
@@ -94,9 +112,9 @@ func (e *Executor) settle(a weft.Attempt, tries int) (cmd *exec.Cmd, again bool)
 	return cmd, again
 }
 
-// succeed is the decision of settle. It returns the lock if the container is to be
-// adopted.
-func (e *Executor) succeed(a weft.Attempt, tries int) (cmd *exec.Cmd, adopt *os.File, again bool, err error) {
+// succeed is the decision of settle. It returns the lock, and has a hold, if the
+// container is to be adopted.
+func (e *Executor) succeed(a weft.Attempt, tries int, hold **worker.Hold) (cmd *exec.Cmd, adopt *os.File, again bool, err error) {
 	defer e.lock(a)()
 	dir := e.dir(a)
 	if s := e.look(a).State; s != executor.Pending && s != executor.Running {
@@ -116,11 +134,16 @@ func (e *Executor) succeed(a weft.Attempt, tries int) (cmd *exec.Cmd, adopt *os.
 	if alive == nil {
 		return nil, nil, true, nil
 	}
-	started, err := task.Started()
-	if started || err != nil {
-		return nil, alive, false, err
+	if *hold == nil {
+		*hold, err = worker.NewHold(dir, task)
+	}
+	if err == nil && *hold != nil {
+		return nil, alive, false, nil
 	}
 	defer alive.Close()
+	if err != nil {
+		return nil, nil, false, err
+	}
 	if tries >= maxSupervisors {
 		return nil, nil, false, worker.GiveUp(dir, task, alive, "its supervisor died again and again; see supervisor.log in "+dir)
 	}
