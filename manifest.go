@@ -91,8 +91,16 @@ func (m Manifest) Validate() error {
 			kinds[e.Path] = e.Kind
 		}
 	}
+	above := make(map[string]bool) // directories that were looked at, with those above them
 	for _, e := range m.Entries {
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+		dir := e.Path
+		for {
+			slash := strings.LastIndexByte(dir, '/')
+			if slash < 0 || above[dir[:slash]] {
+				break
+			}
+			dir = dir[:slash]
+			above[dir] = true
 			if _, ok := kinds[dir]; ok {
 				return Errorf(Invalid, "manifest: %q lies below %q, which is not a directory", clip(e.Path), clip(dir))
 			}
