@@ -31,16 +31,27 @@ func (d *Dir) statDisk() (free, total int64, err error) {
 	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
 }
 
+// Reserved returns how many bytes are kept free on the disk.
+func (d *Dir) Reserved() (int64, error) {
+	_, total, err := d.Free()
+	return d.reserveOf(total), err
+}
+
+// reserveOf is the reserve on a disk of that size.
+func (d *Dir) reserveOf(total int64) int64 {
+	if d.reserve < 0 {
+		return min(total/20, maxReserve)
+	}
+	return d.reserve
+}
+
 // Room returns a NoSpace error, in words, if n more bytes would eat into the reserve.
 func (d *Dir) Room(n int64) error {
 	free, total, err := d.Free()
 	if err != nil {
 		return err
 	}
-	reserve := d.reserve
-	if reserve < 0 {
-		reserve = min(total/20, maxReserve)
-	}
+	reserve := d.reserveOf(total)
 	if free-max(n, 0) >= reserve {
 		return nil
 	}
