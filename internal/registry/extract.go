@@ -37,7 +37,8 @@ type extractor struct {
 	lastDir, lastReal string                 // what resolve found last
 	folders           map[string]*tar.Header // whose mode and times are set at the end
 	inherited         bool                   // a folder got its mode or owner from a lower layer
-	unasked           int64                  // bytes written since room was asked
+	buffer            []byte
+	unasked           int64 // bytes written since room was asked
 }
 
 // extract reads the whole tar.
@@ -55,9 +56,22 @@ func (x *extractor) extract(r io.Reader) error {
 			continue
 		}
 		if err := x.entry(h, t); err != nil {
-			return fmt.Errorf("unpack %q: %w", h.Name, err)
+			return blame(h.Name, err)
 		}
 	}
+}
+
+// blame says whose fault it is that an entry cannot be unpacked.
+func blame(name string, err error) error {
+	for _, wrong := range []error{unix.ENAMETOOLONG, unix.EINVAL, unix.ELOOP, unix.ENOTDIR, tar.ErrHeader, io.ErrUnexpectedEOF} {
+		if errors.Is(err, wrong) {
+			return weft.Errorf(weft.Invalid, "unpack %q: %w", name, err)
+		}
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return weft.Errorf(weft.NoSpace, "unpack %q: the disk is full", name)
+	}
+	return fmt.Errorf("unpack %q: %w", name, err)
 }
 
 func (x *extractor) entry(h *tar.Header, r io.Reader) error {
@@ -253,11 +267,11 @@ func (x *extractor) file(target string, size int64, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
-		return err
+	if x.buffer == nil {
+		x.buffer = make([]byte, copyBuffer)
 	}
-	return f.Close()
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, x.buffer) // not by ReadFrom, which makes a buffer each time
+	return errors.Join(err, f.Close())
 }
 
 func (x *extractor) link(target, to string) error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBase(t *testing.T) {
@@ -204,4 +205,41 @@ func TestPathTricks(t *testing.T) {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
 	}
+}
+
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	at := s.do("ann", "POST", "/v2/r/blobs/uploads/", "").want(202, "").head.Get("Location")
+	s.content.SetReserve(1 << 60)
+	s.do("ann", "PATCH", at, "layer").want(507, "reserve")
+	s.do("ann", "PATCH", at, "layer").want(404, "BLOB_UPLOAD_UNKNOWN")
+	s.do("ann", "POST", "/v2/r/blobs/uploads/?digest="+digestOf("layer"), "layer").want(507, "reserve")
+	s.do("ann", "PUT", "/v2/r/manifests/v1", `{"schemaVersion":2,"manifests":[]}`, "Content-Type: "+ociIndex).want(507, "reserve")
+}
+
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	start := func() string {
+		return s.do("ann", "POST", "/v2/r/blobs/uploads/", "").want(202, "").head.Get("Location")
+	}
+	idle, begun := start(), start()
+	s.do("ann", "PATCH", begun, strings.Repeat("x", 3<<20)).want(202, "")
+	s.handler.Expire(t.Context(), time.Now().Add(59*time.Minute))
+	s.do("ann", "GET", idle, "").want(204, "")
+	s.handler.Expire(t.Context(), time.Now().Add(2*time.Hour))
+	for _, at := range []string{idle, begun} {
+		s.do("ann", "GET", at, "").want(404, "BLOB_UPLOAD_UNKNOWN")
+	}
+	s.nothingUnfinished()
+}
+
+func TestTooManyUploads(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for range 1000 {
+		s.do("ann", "POST", "/v2/r/blobs/uploads/", "").want(202, "")
+	}
+	s.do("ann", "POST", "/v2/r/blobs/uploads/", "").want(429, "TOOMANYREQUESTS")
 }

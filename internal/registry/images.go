@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +23,7 @@ import (
 type Images struct {
 	Catalog Catalog
 	Content Content
-	// Own are the addresses (host:port) at which clients reach the embedded registry,
-	// besides weft.EmbeddedRegistry.
+	// Own are the addresses (host:port) that mean the embedded registry.
 	Own []string
 	// Keychain has the credentials of other registries.
 	Keychain authn.Keychain
@@ -29,6 +31,7 @@ type Images struct {
 	Transport http.RoundTripper
 	Log       *slog.Logger
 
+	pulls  turns // on images of other registries
 	mu     sync.Mutex
 	recent map[recentKey]recent
 }
@@ -49,19 +52,42 @@ type recent struct {
 }
 
 // NewImages returns Images that use the credentials of the process's user for other
-// registries (those of docker login).
-func NewImages(c Catalog, content Content, own []string, log *slog.Logger) *Images {
+// registries (those of docker login). The embedded registry listens at the addresses
+// of listen; there and at weft.EmbeddedRegistry names mean its images.
+func NewImages(c Catalog, content Content, listen []string, log *slog.Logger) *Images {
 	return &Images{
-		Catalog: c, Content: content, Own: own, Log: log,
+		Catalog: c, Content: content, Own: ownNames(listen), Log: log,
 		Keychain: authn.DefaultKeychain, Transport: http.DefaultTransport,
 		recent: make(map[recentKey]recent),
 	}
 }
 
+// ownNames returns all names of this machine by which people reach the addresses.
+func ownNames(listen []string) []string {
+	own := []string{weft.EmbeddedRegistry}
+	for _, address := range listen {
+		own = append(own, address)
+		host, port, err := net.SplitHostPort(address)
+		ip := net.ParseIP(host)
+		if err != nil || ip == nil && host != "localhost" && host != "" {
+			continue
+		}
+		everywhere := host == "" || ip.IsUnspecified()
+		if everywhere || host == "localhost" || ip.IsLoopback() {
+			for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+				own = append(own, net.JoinHostPort(name, port))
+			}
+		}
+		if name, err := os.Hostname(); err == nil && everywhere {
+			own = append(own, net.JoinHostPort(strings.ToLower(name), port))
+		}
+	}
+	return own
+}
+
 // embedded reports whether the name surely means the embedded registry.
 func (im *Images) embedded(image weft.Image) bool {
-	host := image.Registry()
-	return host == weft.EmbeddedRegistry || slices.Contains(im.Own, host)
+	return slices.Contains(im.Own, image.Registry())
 }
 
 // Resolve returns the digest of the manifest that the image means at present on this

@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -179,6 +182,64 @@ func TestResolveEmbedded(t *testing.T) {
 	config, err := im.Config(t.Context(), want)
 	if err != nil || len(config.RootFS.DiffIDs) != 3 {
 		t.Errorf("config: %v %v", config, err)
+	}
+}
+
+// However people call this machine, they mean its own registry.
+func TestResolveOwnNames(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	img := randomImage(t)
+	if err := remote.Write(s.ref("team/app:v1"), img, as("ann")); err != nil {
+		t.Fatal(err)
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for listen, names := range map[string][]string{
+		"127.0.0.1:5": {"localhost:5", "127.0.0.1:5", "localhost:30503"},
+		"0.0.0.0:5":   {"localhost:5", "127.0.0.1:5", strings.ToLower(hostname) + ":5"},
+		"[::]:5":      {"localhost:5"},
+		"10.1.1.1:5":  {"10.1.1.1:5"},
+		"weft.lan:5":  {"weft.lan:5"},
+	} {
+		im := registry.NewImages(s.catalog, s.content, []string{listen}, slog.New(slog.DiscardHandler))
+		for _, n := range names {
+			got, err := im.Resolve(t.Context(), projectOf("ann"), image(t, n+"/team/app:v1"))
+			if err != nil || got != digestOfImage(t, img) {
+				t.Errorf("%s at %s: got %s %v", n, listen, got, err)
+			}
+		}
+	}
+}
+
+// A hundred Runs that start together pull once.
+func TestPullOnce(t *testing.T) {
+	t.Parallel()
+	other, s := setup(t), setup(t)
+	if err := remote.Write(other.ref("app:v1"), randomImage(t), as("ann")); err != nil {
+		t.Fatal(err)
+	}
+	var gets atomic.Int64
+	im := s.images()
+	im.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			gets.Add(1)
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if _, err := im.Resolve(t.Context(), projectOf("ann"), image(t, other.host+"/app:v1")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := gets.Load(); got != 4 {
+		t.Errorf("%d blobs were fetched, want 3 layers and a configuration", got)
 	}
 }
 

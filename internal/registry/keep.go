@@ -73,7 +73,7 @@ func (l *Layers) recorded(ctx context.Context, image weft.Digest) (Image, error)
 // existing returns the directory of a layer, and notes its use; "" if it is not there.
 func (l *Layers) existing(ctx context.Context, name string) (string, error) {
 	diff, _, _ := strings.Cut(name, "-")
-	done, err := l.take(ctx, diff)
+	done, err := l.turns.take(ctx, diff)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +124,7 @@ func (l *Layers) Collect(ctx context.Context, inUse []weft.Digest, unused time.D
 // removeUnused removes a layer or record, if the file that tells its last use is old.
 func (l *Layers) removeUnused(ctx context.Context, name, used string, unused time.Duration) (bool, error) {
 	what, _, _ := strings.Cut(strings.TrimSuffix(name, recordEnd), "-")
-	done, err := l.take(ctx, what)
+	done, err := l.turns.take(ctx, what)
 	if err != nil {
 		return false, err
 	}

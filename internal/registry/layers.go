@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -53,9 +52,7 @@ type Layers struct {
 	content Content
 	room    func(n int64) error
 	log     *slog.Logger
-
-	mu   sync.Mutex
-	busy map[string]chan struct{} // by layer or image: closed when whoever works on it is done
+	turns   turns // on layers and images
 }
 
 // OpenLayers opens the directory of unpacked layers, making it if need be, and
@@ -78,7 +75,7 @@ func OpenLayers(dir string, content Content, room func(n int64) error, log *slog
 			return nil, fmt.Errorf("open layers: %w", err)
 		}
 	}
-	return &Layers{dir: dir, content: content, room: room, log: log, busy: make(map[string]chan struct{})}, nil
+	return &Layers{dir: dir, content: content, room: room, log: log}, nil
 }
 
 const (
@@ -90,7 +87,7 @@ const (
 // Unpack implements Unpacker. What was unpacked before needs nothing of the content
 // store any more.
 func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error) {
-	done, err := l.take(ctx, manifest.Hex())
+	done, err := l.turns.take(ctx, manifest.Hex())
 	if err != nil {
 		return Image{}, err
 	}
@@ -106,7 +103,7 @@ func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error
 	if err != nil {
 		return Image{}, err
 	}
-	layers := []string{} // top first
+	layers := []string{} // top first; not nil, even if there are none
 	for i, id := range ids {
 		blob, err := parseDigest(doc.Layers[i].Digest)
 		if err != nil {
@@ -170,7 +167,7 @@ func layerIDs(doc document, config v1.ConfigFile) ([]layerID, error) {
 
 // layer returns the directory of a layer, unpacking it if nobody has.
 func (l *Layers) layer(ctx context.Context, id layerID, blob weft.Digest, below []string) (string, error) {
-	done, err := l.take(ctx, id.alone())
+	done, err := l.turns.take(ctx, id.alone())
 	if err != nil {
 		return "", err
 	}
@@ -184,31 +181,6 @@ func (l *Layers) layer(ctx context.Context, id layerID, blob weft.Digest, below 
 		}
 	}
 	return l.unpack(ctx, id, blob, below)
-}
-
-// take waits until nobody else works on a layer or an image.
-func (l *Layers) take(ctx context.Context, what string) (done func(), err error) {
-	for {
-		l.mu.Lock()
-		other := l.busy[what]
-		if other == nil {
-			mine := make(chan struct{})
-			l.busy[what] = mine
-			l.mu.Unlock()
-			return func() {
-				l.mu.Lock()
-				delete(l.busy, what)
-				l.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		l.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // use notes that the layer was used now.

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-dev/weft"
 )
@@ -42,6 +43,11 @@ type pull struct {
 // that registry cannot be reached, what the tag meant last is used.
 func (im *Images) remote(ctx context.Context, project weft.ProjectID, image weft.Image) (weft.Digest, error) {
 	key := recentKey{project, image}
+	done, err := im.pulls.take(ctx, fmt.Sprint(key))
+	if err != nil {
+		return weft.Digest{}, err
+	}
+	defer done()
 	if d, ok := im.recently(key); ok {
 		return d, nil
 	}
@@ -155,6 +161,9 @@ func (p *pull) takeIndex(ctx context.Context, got *remote.Descriptor, top weft.I
 	return d, p.keepManifest(ctx, top, got.Manifest, p.image.Tag)
 }
 
+// layersAtOnce is how many layers are transferred side by side.
+const layersAtOnce = 3
+
 // takeImage pulls an image's configuration, layers and, last, its manifest.
 func (p *pull) takeImage(ctx context.Context, img v1.Image, tag string) error {
 	text, err := img.RawManifest()
@@ -182,11 +191,16 @@ func (p *pull) takeImage(ctx context.Context, img v1.Image, tag string) error {
 	}); err != nil {
 		return err
 	}
+	began := time.Now()
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(layersAtOnce)
 	for _, layer := range layers {
-		if err := p.takeLayer(ctx, layer); err != nil {
-			return err
-		}
+		group.Go(func() error { return p.takeLayer(groupCtx, layer) })
 	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	p.Log.InfoContext(ctx, "pulled image", "image", p.image.String(), "digest", m.Digest, "took", time.Since(began))
 	return p.keepManifest(ctx, m, text, tag)
 }
 

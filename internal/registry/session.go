@@ -16,7 +16,7 @@ import (
 const (
 	uploadIdle = time.Hour      // an upload of which nothing is heard for so long is forgotten
 	uploadLife = 24 * time.Hour // and so is one that goes on for so long
-	maxUploads = 10_000         // at once
+	maxUploads = 1000           // at once
 )
 
 var errAbandoned = errors.New("the upload was abandoned")
@@ -40,7 +40,7 @@ type upload struct {
 	free    chan struct{} // holds one token while nobody has taken the upload
 
 	pin     string
-	pipe    *io.PipeWriter
+	pipe    *io.PipeWriter // nil until something has come
 	size    int64
 	failed  error // why the store took no more
 	gone    bool  // finished, cancelled or expired
@@ -52,21 +52,27 @@ type upload struct {
 	err    error
 }
 
-// newUpload starts a session. It ends with drop, not with ctx, which is that of the
-// first request only.
-func newUpload(ctx context.Context, content Content, project weft.ProjectID, repo string) *upload {
-	r, w := io.Pipe()
+func newUpload(project weft.ProjectID, repo string) *upload {
 	now := time.Now()
-	u := &upload{
+	return &upload{
 		id: uuid.NewString(), project: project, repo: repo, free: make(chan struct{}, 1),
-		pin: newPin(), pipe: w, began: now, touched: now, stored: make(chan struct{}),
+		pin: newPin(), began: now, touched: now, stored: make(chan struct{}),
 	}
+}
+
+// begin opens the way to the content store, which costs memory. It ends with drop, not
+// with ctx, which is that of one request only.
+func (u *upload) begin(ctx context.Context, content Content) {
+	if u.pipe != nil {
+		return
+	}
+	r, w := io.Pipe()
+	u.pipe = w
 	go func() {
 		defer close(u.stored)
-		u.blob, u.err = content.Put(context.WithoutCancel(ctx), u.pin, now.Add(uploadLife+pinLife), weft.Digest{}, -1, r)
+		u.blob, u.err = content.Put(context.WithoutCancel(ctx), u.pin, u.began.Add(uploadLife+pinLife), weft.Digest{}, -1, r)
 		r.CloseWithError(u.err)
 	}()
-	return u
 }
 
 // add makes the upload findable.
@@ -144,7 +150,7 @@ func (u *upload) give() {
 	u.free <- struct{}{}
 }
 
-// Write hands bytes on to the content store.
+// Write hands bytes on to the content store, after begin.
 func (u *upload) Write(p []byte) (int, error) {
 	n, err := u.pipe.Write(p)
 	u.size += int64(n)
@@ -152,7 +158,7 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// finish ends the stream and waits until the bytes are safely stored, and pinned.
+// finish ends the stream, after begin, and waits until the bytes are safely stored, and pinned.
 func (u *upload) finish() (weft.Blob, error) {
 	u.pipe.Close()
 	<-u.stored
@@ -162,6 +168,8 @@ func (u *upload) finish() (weft.Blob, error) {
 // abandon makes the content store throw away what it has got, unless it has been
 // finished, and waits until it has.
 func (u *upload) abandon() {
-	u.pipe.CloseWithError(errAbandoned)
-	<-u.stored
+	if u.pipe != nil {
+		u.pipe.CloseWithError(errAbandoned)
+		<-u.stored
+	}
 }

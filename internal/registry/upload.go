@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,9 +32,8 @@ func (c *call) startUpload() error {
 	if q.Has("digest") {
 		return c.takeWhole()
 	}
-	u := newUpload(c.ctx, c.content, c.project, c.repo)
+	u := newUpload(c.project, c.repo)
 	if err := c.uploads.add(u); err != nil {
-		u.abandon()
 		return err
 	}
 	return c.answerUpload(u, http.StatusAccepted)
@@ -156,6 +154,7 @@ func (c *call) appendBody(u *upload) error {
 		c.describeUpload(u)
 		return err
 	}
+	u.begin(c.ctx, c.content)
 	n, err := io.CopyBuffer(u, body(c.w, c.r), make([]byte, copyBuffer))
 	switch {
 	case u.failed != nil:
@@ -235,12 +234,19 @@ type patientReader struct {
 func (p *patientReader) Read(b []byte) (int, error) {
 	if now := time.Now(); p.until.Sub(now) < idle/2 {
 		p.until = now.Add(idle)
-		if err := p.limit.SetReadDeadline(p.until); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return 0, err
-		}
+		p.set(p.until)
 	}
-	return p.r.Read(b)
+	n, err := p.r.Read(b)
+	if err != nil {
+		// The server goes on reading, to notice when the client leaves: it must not
+		// take a slow disk for that.
+		p.set(time.Time{})
+	}
+	return n, err
 }
+
+// set has no effect where time limits are not supported, as in tests without a server.
+func (p *patientReader) set(t time.Time) { _ = p.limit.SetReadDeadline(t) }
 
 // A source remembers why reading ended, to tell a client's failure from the store's.
 type source struct {
