@@ -7,25 +7,20 @@ import (
 	"github.com/weft-dev/weft"
 )
 
+// adminName is the name of the principal that exists from the beginning.
+const adminName = "admin"
+
 // DefaultProject returns the project that exists from the beginning, and makes it, with
 // its built-in Plans, the first time.
 func (s *Store) DefaultProject(ctx context.Context) (weft.Project, error) {
 	p := weft.Project{Name: weft.DefaultProject}
-	find := func(ctx context.Context, t *tx) (bool, error) {
-		return t.row(ctx, "SELECT id FROM project WHERE name = $1", []any{p.Name}, &p.ID)
-	}
 	found := false
 	err := s.read(ctx, func(t *tx) (err error) {
-		found, err = find(ctx, t)
+		found, err = t.findProject(ctx, &p)
 		return err
 	})
 	if err == nil && !found {
-		err = s.write(ctx, func(ctx context.Context, t *tx) error {
-			if found, err := find(ctx, t); err != nil || found {
-				return err
-			}
-			return t.createProject(ctx, &p)
-		})
+		err = s.writeAlone(ctx, func(ctx context.Context, t *tx) error { return t.createProject(ctx, &p) })
 	}
 	if err != nil {
 		return weft.Project{}, fmt.Errorf("find the default project: %w", err)
@@ -33,17 +28,94 @@ func (s *Store) DefaultProject(ctx context.Context) (weft.Project, error) {
 	return p, nil
 }
 
-// createProject makes a project and its built-in Plans. Of two processes that make it
-// at once the second takes over the id of the first.
+// findProject fills in the id of the project of that name.
+func (t *tx) findProject(ctx context.Context, p *weft.Project) (bool, error) {
+	return t.row(ctx, "SELECT id FROM project WHERE name = $1", []any{p.Name}, &p.ID)
+}
+
+// createProject makes a project and its built-in Plans, unless it is there already.
 func (t *tx) createProject(ctx context.Context, p *weft.Project) error {
-	p.ID = weft.NewID[weft.Project]()
-	n, err := t.exec(ctx, "INSERT INTO project (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", p.ID, p.Name)
+	id := weft.NewID[weft.Project]()
+	n, err := t.exec(ctx, "INSERT INTO project (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", id, p.Name)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
-		_, err := t.row(ctx, "SELECT id FROM project WHERE name = $1", []any{p.Name}, &p.ID)
+		_, err := t.findProject(ctx, p)
 		return err
 	}
+	p.ID = id
+	for _, name := range []string{weft.PlanUploaded, weft.PlanImported} {
+		plan := builtInPlan(name)
+		plan.ID, plan.Project, plan.CreatedAt = weft.NewID[weft.Plan](), id, t.now
+		if err := t.insertPlan(ctx, plan, weft.PrincipalID{}); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// builtInPlan returns the Plan of that name, for any project.
+func builtInPlan(name string) weft.Plan {
+	path := "/upload"
+	if name == weft.PlanImported {
+		path = "/imported"
+	}
+	return weft.Plan{Name: name, Active: true, Outputs: []weft.Output{{Path: path}}}
+}
+
+// EnsureAdmin returns the administrator that exists from the beginning, makes it the
+// first time, and lets the token of that hash be its.
+func (s *Store) EnsureAdmin(ctx context.Context, tokenHash [32]byte) (weft.Principal, error) {
+	project, err := s.DefaultProject(ctx)
+	if err == nil {
+		err = s.write(ctx, func(ctx context.Context, t *tx) error { return t.ensureAdmin(ctx, project, tokenHash) })
+	}
+	if err != nil {
+		return weft.Principal{}, fmt.Errorf("ensure administrator: %w", err)
+	}
+	return s.PrincipalByToken(ctx, tokenHash)
+}
+
+func (t *tx) ensureAdmin(ctx context.Context, project weft.Project, tokenHash [32]byte) error {
+	_, err := t.exec(ctx, "INSERT INTO principal (id, name, admin, home, created_at) VALUES ($1, $2, 1, $3, $4) ON CONFLICT (name) DO NOTHING",
+		weft.NewID[weft.Principal](), adminName, project.ID, micros(t.now))
+	if err != nil {
+		return err
+	}
+	var admin weft.PrincipalID
+	if _, err := t.row(ctx, "SELECT id FROM principal WHERE name = $1", []any{adminName}, &admin); err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, "INSERT INTO token (hash, principal, created_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING",
+		tokenHash[:], admin, micros(t.now))
+	return err
+}
+
+// PrincipalByToken returns whose the token of that hash is.
+func (s *Store) PrincipalByToken(ctx context.Context, tokenHash [32]byte) (weft.Principal, error) {
+	p := weft.Principal{Roles: map[weft.ProjectID]weft.Role{}}
+	err := s.read(ctx, func(t *tx) error {
+		var admin int64
+		found, err := t.row(ctx, `SELECT p.id, p.name, p.admin, p.home FROM token JOIN principal p ON p.id = token.principal
+			WHERE token.hash = $1`, []any{tokenHash[:]}, &p.ID, &p.Name, &admin, &p.Project)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return weft.Errorf(weft.Unauthenticated, "the token is not known").WithAdvice("sign in again")
+		}
+		p.Admin = admin != 0
+		return t.rows(ctx, func(r scanner) error {
+			var project weft.ProjectID
+			var role weft.Role
+			err := r.Scan(&project, &role)
+			p.Roles[project] = role
+			return err
+		}, "SELECT project, role FROM member WHERE principal = $1", p.ID)
+	})
+	if err != nil {
+		return weft.Principal{}, fmt.Errorf("find principal: %w", err)
+	}
+	return p, nil
 }

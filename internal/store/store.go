@@ -32,6 +32,8 @@ type Store struct {
 	values valueTexts
 	writer writer
 	wake   wake
+	plans  planSets
+	index  index
 	close  []func() error // in the order to be called
 
 	announce func() // tells other processes of a commit; nil where there are none
@@ -82,12 +84,14 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", errorsJoin(explain(err), s.closeAll()))
 	}
 	s.writer.start(s)
+	s.index.start(s)
 	return s, nil
 }
 
 // Close lets what is being written end, refuses what still waits, and closes the
 // database.
 func (s *Store) Close() error {
+	s.index.stop()
 	s.writer.stop()
 	return s.closeAll()
 }
@@ -115,7 +119,7 @@ func errorsJoin(err, other error) error {
 // read runs fn over one state of the database.
 func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
 	return explain(s.db.view(ctx, func(q session) error {
-		return fn(&tx{s: s, q: q, now: now()})
+		return fn(&tx{s: s, q: q, now: now(), committed: true})
 	}))
 }
 

@@ -52,6 +52,11 @@ func decodeTags(s string) (weft.Tags, error) {
 	if err := json.Unmarshal([]byte(s), &texts); err != nil {
 		return nil, fmt.Errorf("decode tags: %w", err)
 	}
+	return tagsOf(texts)
+}
+
+// tagsOf reads tags from their texts.
+func tagsOf(texts []string) (weft.Tags, error) {
 	ts := make([]weft.Tag, len(texts))
 	for i, text := range texts {
 		t, err := splitTag(text)
@@ -86,4 +91,12 @@ func splitTag(s string) (weft.Tag, error) {
 		return weft.Tag{}, fmt.Errorf("tag %q has no colon", s)
 	}
 	return weft.NewTag(key, value)
+}
+
+func keysOf(project weft.ProjectID, ts weft.Tags) []tagKey {
+	keys := make([]tagKey, len(ts))
+	for i, t := range ts {
+		keys[i] = keyOf(project, t)
+	}
+	return keys
 }

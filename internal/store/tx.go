@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,12 +20,13 @@ type session interface {
 // A tx is a transaction under way. It knows whether anything was written yet, which
 // lets the writer spare a batch when a function of it refuses before it wrote.
 type tx struct {
-	s      *Store
-	q      session
-	wrote  bool
-	broken bool      // a statement failed, after which PostgreSQL refuses every other
-	now    time.Time // of the transaction's begin, in microseconds
-	after  []func()  // to be done once it is committed
+	s         *Store
+	q         session
+	wrote     bool
+	broken    bool      // a statement failed, after which PostgreSQL refuses every other
+	committed bool      // all that it sees was committed, so that it may be remembered
+	now       time.Time // of the transaction's begin, in microseconds
+	after     []func()  // to be done once it is committed
 }
 
 // exec runs a statement that yields no rows and says how many rows it touched.
@@ -36,6 +38,12 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error)
 		return 0, fmt.Errorf("%s: %w", head(query), err)
 	}
 	return r.RowsAffected()
+}
+
+// writeRows is rows, for a statement that writes and returns what it wrote.
+func (t *tx) writeRows(ctx context.Context, scan func(scanner) error, query string, args ...any) error {
+	t.wrote = true
+	return t.rows(ctx, scan, query, args...)
 }
 
 // scanner is a row to be read.
@@ -78,6 +86,77 @@ func (t *tx) insert(ctx context.Context, head string, columns int, args []any, t
 		_, err := t.exec(ctx, t.s.values.text(head, "", columns, rows, tail), args...)
 		return err
 	})
+}
+
+// insertReturning is insert, and hands what each statement returns to scan.
+func (t *tx) insertReturning(ctx context.Context, head string, columns int, args []any, tail string, scan func(scanner) error) error {
+	return t.inChunks(columns, args, func(rows int, args []any) error {
+		return t.writeRows(ctx, scan, t.s.values.text(head, "", columns, rows, tail), args...)
+	})
+}
+
+// update changes many rows by few statements: head ends where a list of values, of the
+// given types and named v, is to stand for a table.
+func (t *tx) update(ctx context.Context, head, types string, args []any, tail string) error {
+	columns := len(strings.Fields(types))
+	return t.inChunks(columns, args, func(rows int, args []any) error {
+		_, err := t.exec(ctx, t.s.values.text(head+"(VALUES ", types, columns, rows, ") AS v "+tail), args...)
+		return err
+	})
+}
+
+// byIDs runs a query for all ids, by as few statements as fit. The text goes up to and
+// including IN, then comes what follows the list. The ids come behind args.
+func (t *tx) byIDs(ctx context.Context, head string, ids [][]byte, tail string, scan func(scanner) error, args ...any) error {
+	for chunk := range slices.Chunk(ids, maxIn) {
+		query, all := t.idList(head, chunk, tail, args)
+		if err := t.rows(ctx, scan, query, all...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execByIDs is byIDs for a statement that yields no rows.
+func (t *tx) execByIDs(ctx context.Context, head string, ids [][]byte, tail string, args ...any) error {
+	for chunk := range slices.Chunk(ids, maxIn) {
+		query, all := t.idList(head, chunk, tail, args)
+		if _, err := t.exec(ctx, query, all...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxIn is how many ids one statement gets. Lists are filled up to a power of two, by
+// repeating the last id, so that few different statements have to be prepared.
+const maxIn = 512
+
+func (t *tx) idList(head string, ids [][]byte, tail string, before []any) (string, []any) {
+	n := 1
+	for n < len(ids) {
+		n *= 2
+	}
+	args := make([]any, len(before)+n)
+	copy(args, before)
+	for i := range n {
+		args[len(before)+i] = ids[min(i, len(ids)-1)]
+	}
+	return t.s.values.list(head+" ", len(before), n, tail), args
+}
+
+// raw returns ids as the bytes that a database keeps, without those that are zero or
+// were there before.
+func raw[T any](ids ...weft.ID[T]) [][]byte {
+	seen := make(map[weft.ID[T]]bool, len(ids))
+	out := make([][]byte, 0, len(ids))
+	for i := range ids {
+		if id := ids[i]; !id.IsZero() && !seen[id] {
+			seen[id] = true
+			out = append(out, ids[i][:])
+		}
+	}
+	return out
 }
 
 // inChunks cuts rows of so many columns into pieces of few different sizes, so that

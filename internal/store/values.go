@@ -16,13 +16,22 @@ type valueTexts struct {
 type valueKey struct {
 	head, casts, tail string
 	columns, rows     int
+	from              int // how many parameters come before
 }
 
 // text returns head, then so many rows "($1,$2),($3,$4)", then tail. casts, when not
 // empty, names the types of the columns, separated by blanks: PostgreSQL needs them
 // where a list of values stands for a table.
 func (v *valueTexts) text(head, casts string, columns, rows int, tail string) string {
-	key := valueKey{head, casts, tail, columns, rows}
+	return v.get(valueKey{head, casts, tail, columns, rows, 0})
+}
+
+// list returns head, then a list of n parameters behind the first from, then tail.
+func (v *valueTexts) list(head string, from, n int, tail string) string {
+	return v.get(valueKey{head, "", tail, n, 1, from})
+}
+
+func (v *valueTexts) get(key valueKey) string {
 	v.mu.RLock()
 	s, ok := v.texts[key]
 	v.mu.RUnlock()
@@ -40,7 +49,7 @@ func writeValues(k valueKey) string {
 	var b strings.Builder
 	b.WriteString(k.head)
 	types := strings.Fields(k.casts)
-	p := 0
+	p := k.from
 	for r := range k.rows {
 		if r > 0 {
 			b.WriteByte(',')

@@ -179,7 +179,7 @@ func (w *writer) try(ctx context.Context, lane int, batch []*job) error {
 	wrote := false
 	at := now()
 	for _, j := range batch {
-		x := &tx{s: w.s, q: t, now: at}
+		x := &tx{s: w.s, q: t, now: at, committed: j.alone}
 		j.err = j.fn(ctx, x)
 		j.after = x.after
 		if j.err != nil && (x.wrote || x.broken) {

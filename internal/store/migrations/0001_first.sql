@@ -118,7 +118,7 @@ CREATE TABLE data_tag (
 
 -- Events in one order, (xid, seq). See event.go.
 CREATE TABLE event (
-    seq     {{serial}},
+    seq     {{event_seq}},
     xid     {{int}} NOT NULL DEFAULT {{xid}},
     at      {{int}} NOT NULL,
     kind    {{int}} NOT NULL,
@@ -128,9 +128,8 @@ CREATE TABLE event (
     data    {{blob}},
     was     {{int}},
     becomes {{int}},
-    by      {{blob}}
+    by      {{blob}}{{event_key}}
 );
-CREATE INDEX event_order ON event (xid, seq);
 
 -- What projection has yet to look at. See projection.go.
 CREATE TABLE change (
@@ -139,8 +138,8 @@ CREATE TABLE change (
     data    {{blob}},           -- a Data that became usable or was tagged, or
     tags    {{blob}},           -- … the keys of the tags that it got; NULL: all count as new
     plan    {{blob}},           -- a Plan that was registered, or whose limit was raised
-    nth     {{int}},            -- with data and plan: the input to go on with
-    after   {{blob}}            -- the assignment to go on behind
+    after   {{blob}},           -- with plan: the assignment to go on behind
+    due_at  {{int}} NOT NULL DEFAULT 0 -- leased by somebody who looks at it, until then
 );
 
 -- Content. A blob is some bytes; a tree is a sealed directory, named by its manifest.

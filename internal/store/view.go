@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/weft-dev/weft"
+)
+
+// Neighbours of what a list shows are loaded for a whole chunk of it at once.
+
+// A dataRow is a Data as it is read, before what its Run says was added.
+type dataRow struct {
+	weft.Data
+	nth   int
+	state int
+	ts    int64
+}
+
+const dataColumns = "id, project, run, nth, state, ts, tags, tree, files, bytes, created_at"
+
+func scanData(r scanner) (dataRow, error) {
+	var row dataRow
+	var tags string
+	var created int64
+	err := r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags, &row.Tree, &row.Files, &row.Bytes, &created)
+	if err != nil {
+		return row, err
+	}
+	row.Timestamp, row.CreatedAt = timestampOf(row.ts), fromMicros(created)
+	row.Tags, err = decodeTags(tags)
+	return row, err
+}
+
+// dataByID reads Data by id, in no order.
+func (t *tx) dataByID(ctx context.Context, ids [][]byte) ([]dataRow, error) {
+	rows := make([]dataRow, 0, len(ids))
+	err := t.byIDs(ctx, "SELECT "+dataColumns+" FROM data WHERE id IN", ids, "", func(r scanner) error {
+		row, err := scanData(r)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+// source fills in what the Run that makes a Data says of it.
+func (row *dataRow) source(r weft.Run, p weft.Plan) weft.Data {
+	d := row.Data
+	d.Source.Plan, d.Source.Status = r.Plan, r.Status
+	if row.nth < len(p.Outputs) {
+		d.Source.Path = p.Outputs[row.nth].Path
+	} else {
+		d.Source.Path, d.Source.Log = weft.LogPath, true
+	}
+	return d
+}
+
+// views loads the neighbours of Data.
+func (t *tx) views(ctx context.Context, project weft.ProjectID, rows []dataRow) ([]weft.DataView, error) {
+	set, err := t.planSet(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	uses, err := t.uses(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := t.runsAround(ctx, rows, uses)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]weft.DataView, len(rows))
+	for i := range rows {
+		v, row := &views[i], &rows[i]
+		made := runs[row.Source.Run]
+		v.Data = row.source(made.Run, made.Plan)
+		v.Upstream = made
+		v.Next = dataPos{row.ts, row.ID}.String()
+		for _, u := range uses[row.ID] {
+			if used := runs[u.run]; used.Run.Status != weft.Invalidated && u.nth < len(used.Plan.Inputs) {
+				v.Downstreams = append(v.Downstreams, weft.Use{Input: used.Plan.Inputs[u.nth], Run: used})
+			}
+		}
+		for _, in := range set.fits(v.Data) {
+			p, _ := set.graph.Plan(in.plan)
+			v.Nominations = append(v.Nominations, weft.Nomination{Input: p.Inputs[in.nth], Plan: p})
+		}
+		slices.SortFunc(v.Nominations, compareNominations)
+	}
+	return views, nil
+}
+
+func compareNominations(a, b weft.Nomination) int {
+	if c := compareIDs(a.Plan.ID, b.Plan.ID); c != 0 {
+		return c
+	}
+	if a.Input.Path < b.Input.Path {
+		return -1
+	}
+	return 1
+}
+
+// A useOf says which input of a Run a Data fills.
+type useOf struct {
+	run weft.RunID
+	nth int
+}
+
+// uses returns the uses of each Data, by Run and input.
+func (t *tx) uses(ctx context.Context, rows []dataRow) (map[weft.DataID][]useOf, error) {
+	ids := make([]weft.DataID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	uses := map[weft.DataID][]useOf{}
+	err := t.byIDs(ctx, "SELECT data, run, nth FROM run_input WHERE data IN", raw(ids...), " ORDER BY data, run, nth", func(r scanner) error {
+		var id weft.DataID
+		var u useOf
+		err := r.Scan(&id, &u.run, &u.nth)
+		uses[id] = append(uses[id], u)
+		return err
+	})
+	return uses, err
+}
+
+// runsAround returns the Runs that made the Data, and those that use them.
+func (t *tx) runsAround(ctx context.Context, rows []dataRow, uses map[weft.DataID][]useOf) (map[weft.RunID]weft.RunView, error) {
+	var ids []weft.RunID
+	for i := range rows {
+		ids = append(ids, rows[i].Source.Run)
+		for _, u := range uses[rows[i].ID] {
+			ids = append(ids, u.run)
+		}
+	}
+	found, err := t.runsByID(ctx, raw(ids...), "")
+	if err != nil {
+		return nil, err
+	}
+	runs, plans, err := t.bindAll(ctx, found)
+	views := make(map[weft.RunID]weft.RunView, len(runs))
+	for _, r := range runs {
+		views[r.ID] = weft.RunView{Run: r, Plan: plans[r.Plan]}
+	}
+	return views, err
+}
