@@ -45,7 +45,6 @@ type answer struct {
 	start   bool
 	devices []string // CDI names given to it
 	reason  string   // if not, in words
-	never   bool     // it cannot start here, whatever ends
 }
 
 // A holding is what a Run that was let in has.
@@ -76,7 +75,7 @@ func admit(capacity executor.Capacity, held []holding, queue []request, now time
 	room := newRoom(capacity, held)
 	for i, r := range queue {
 		if why := room.never(r); why != "" {
-			answers[i] = answer{reason: "can never run here: " + why, never: true}
+			answers[i] = answer{reason: "can never run here: " + why}
 			continue
 		}
 		if lacks := room.lacks(r); len(lacks) > 0 {

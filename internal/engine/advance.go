@@ -23,8 +23,10 @@ const startTries = 8
 func (e *Engine) dispatch(ctx context.Context, r weft.Run) {
 	switch r.Status {
 	case weft.Waiting, weft.Ready:
-		e.queue.arrive(r)
-		e.admit.set()
+		if !e.fleet.busy(r) {
+			e.queue.arrive(r)
+			e.admit.set()
+		}
 	case weft.Starting, weft.Running, weft.Completing, weft.Aborting:
 		e.launch(ctx, r, nil)
 	}

@@ -22,6 +22,7 @@ type Store interface {
 	Project(ctx context.Context, limit int) (made int, more bool, err error)
 	ClaimRuns(ctx context.Context, holder string, lease time.Duration, n int, statuses ...weft.Status) ([]weft.Run, error)
 	ClaimRunsByID(ctx context.Context, holder string, lease time.Duration, ids []weft.RunID) ([]weft.Run, error)
+	OldestWaiting(ctx context.Context, limit int, skip []weft.PlanID) ([]weft.RunID, error) // one of each Plan
 	SaveRuns(ctx context.Context, saves []weft.Save) []error
 	RunsIn(ctx context.Context, statuses ...weft.Status) ([]weft.Run, error)
 	Plans(ctx context.Context, ids []weft.PlanID) (map[weft.PlanID]weft.Plan, error)

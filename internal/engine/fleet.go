@@ -24,21 +24,37 @@ type flight struct {
 	hinted bool      // the executor has news
 }
 
-// enter begins a flight with r. If one is under way and r is newer, as a user has
-// stopped the Run, that flight is told to end and r follows.
+// enter begins a flight with r, unless one is under way.
 func (f *fleet) enter(ctx context.Context, r weft.Run) (context.Context, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if old := f.flights[r.ID]; old != nil {
-		if r.Rev > old.run.Rev {
-			old.next = &r
-			old.end()
-		}
+	if f.meet(r) {
 		return nil, false
 	}
 	ctx, end := context.WithCancel(ctx)
 	f.flights[r.ID] = &flight{run: r, since: time.Now(), end: end}
 	return ctx, true
+}
+
+// busy reports whether a flight with r is under way.
+func (f *fleet) busy(r weft.Run) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.meet(r)
+}
+
+// meet finds the flight of r. If r is newer, as a user has stopped the Run, the flight
+// is told to end, and r follows.
+func (f *fleet) meet(r weft.Run) bool {
+	old := f.flights[r.ID]
+	if old == nil {
+		return false
+	}
+	if r.Rev > old.run.Rev && (old.next == nil || r.Rev > old.next.Rev) {
+		old.next = &r
+		old.end()
+	}
+	return true
 }
 
 // note keeps what was recorded of a Run in flight.
@@ -57,8 +73,8 @@ func (f *fleet) leave(id weft.RunID) (last weft.Run, next *weft.Run, hinted bool
 	fl := f.flights[id]
 	delete(f.flights, id)
 	fl.end()
-	if fl.next != nil && fl.next.Rev > fl.run.Rev {
-		next = fl.next
+	if next = fl.next; next != nil && next.Rev < fl.run.Rev {
+		next = &fl.run // what was newer was the flight's own, met before it was noted
 	}
 	return fl.run, next, fl.hinted
 }

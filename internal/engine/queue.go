@@ -11,10 +11,15 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 )
 
-// Bounds of what is taken from waiting before there is room for it. Small, as what
-// has been taken keeps its place; large enough to find some that fit.
+// Bounds of what is taken from waiting before there is room for it: so many, the
+// oldest first, and when these do not fit, a few of each other plan, so that the
+// thousand Runs of a plan that waits for a GPU do not hide those that need none.
 const (
-	queueMost  = 1024
+	queueMost  = 512
+	eachMost   = 16
+	otherMost  = 4096
+	otherEvery = time.Second // how often other plans are looked through in vain
+
 	tellEvery  = 5 * time.Second // how often a reason that changed is recorded
 	capacityOf = time.Second     // how long what the executor said is taken for true
 )
@@ -26,16 +31,16 @@ type queue struct {
 	renewed time.Time // when leases and plans were
 
 	asked time.Time // when the executor was asked for its capacity
+	vain  time.Time // when other plans had nothing to add
 
 	mu       sync.Mutex
 	arrivals []weft.Run // claimed elsewhere
 }
 
 type entry struct {
-	run   weft.Run
-	plan  weft.Plan
-	never bool
-	told  time.Time // when its reason was recorded
+	run  weft.Run
+	plan weft.Plan
+	told time.Time // when its reason was recorded
 }
 
 func (q *queue) arrive(r weft.Run) {
@@ -52,15 +57,17 @@ func (q *queue) takeArrivals() []weft.Run {
 	return as
 }
 
-// hoping counts the Runs that could run here some day.
-func (q *queue) hoping() int {
-	n := 0
+// crowded lists the plans that have as many Runs in the queue as get a chance beside
+// the oldest.
+func (q *queue) crowded() []weft.PlanID {
+	count := map[weft.PlanID]int{}
+	var ids []weft.PlanID
 	for _, w := range q.waiting {
-		if !w.never {
-			n++
+		if count[w.plan.ID]++; count[w.plan.ID] == eachMost {
+			ids = append(ids, w.plan.ID)
 		}
 	}
-	return n
+	return ids
 }
 
 // admission is one step of waiting → ready → let in.
@@ -98,25 +105,49 @@ func (e *Engine) askCapacity(ctx context.Context) error {
 
 // refill claims waiting Runs while the queue is short, and makes them ready.
 func (e *Engine) refill(ctx context.Context) (more bool, err error) {
-	q := &e.queue
-	claimed := q.takeArrivals()
-	n := queueMost - q.hoping()
-	if !e.ledger.limited() {
-		n = e.InFlight - e.fleet.size() - len(q.waiting)
+	claimed := e.queue.takeArrivals()
+	rs, more, err := e.claimWaiting(ctx)
+	if err != nil {
+		return false, fmt.Errorf("claim waiting runs: %w", err) // arrivals come again when their leases lapse
 	}
-	if n = min(n, claimBatch); n > 0 {
-		rs, err := e.Store.ClaimRuns(ctx, e.Holder, e.Lease, n, weft.Waiting, weft.Ready)
-		if err != nil {
-			claimed = nil // their leases lapse
-			return false, fmt.Errorf("claim waiting runs: %w", err)
-		}
-		more = len(rs) == n
-		claimed = append(claimed, rs...)
-	}
+	claimed = append(claimed, rs...)
 	if len(claimed) == 0 {
 		return false, nil
 	}
 	return more, e.enqueue(ctx, claimed)
+}
+
+func (e *Engine) claimWaiting(ctx context.Context) (claimed []weft.Run, more bool, err error) {
+	q := &e.queue
+	n := queueMost - len(q.waiting)
+	if !e.ledger.limited() {
+		n = e.InFlight - e.fleet.size() - len(q.waiting)
+	} else if n <= 0 {
+		claimed, err = e.claimOthers(ctx)
+		return claimed, len(claimed) > 0, err
+	}
+	if n = min(n, claimBatch); n <= 0 {
+		return nil, false, nil
+	}
+	claimed, err = e.Store.ClaimRuns(ctx, e.Holder, e.Lease, n, weft.Waiting, weft.Ready)
+	return claimed, len(claimed) == n, err
+}
+
+// claimOthers claims a Run of each plan that the queue has few of.
+func (e *Engine) claimOthers(ctx context.Context) ([]weft.Run, error) {
+	q := &e.queue
+	if len(q.waiting) >= otherMost || time.Since(q.vain) < otherEvery {
+		return nil, nil
+	}
+	ids, err := e.Store.OldestWaiting(ctx, claimBatch, q.crowded())
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		q.vain = time.Now()
+		return nil, nil
+	}
+	return e.Store.ClaimRunsByID(ctx, e.Holder, e.Lease, ids)
 }
 
 func (e *Engine) enqueue(ctx context.Context, claimed []weft.Run) error {
@@ -152,6 +183,8 @@ func (e *Engine) makeReady(ctx context.Context, claimed []weft.Run) ([]weft.Run,
 				return nil, fmt.Errorf("prepare: %w", err)
 			}
 			saves = append(saves, weft.Save{Run: next, Rev: r.Rev, Keep: true})
+		default: // it was stopped just now
+			e.dispatch(ctx, r)
 		}
 	}
 	if len(saves) == 0 {
@@ -238,7 +271,6 @@ func (e *Engine) letIn(ctx context.Context) error {
 		granted := map[weft.RunID]holding{}
 		for i, a := range admit(capacity, held, requests, now) {
 			w := q.waiting[requests[i].run]
-			w.never = a.never
 			switch {
 			case !a.start:
 			case full != nil:
