@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 	"time"
 
@@ -160,11 +159,19 @@ func WithParents(m weft.Manifest) weft.Manifest {
 		}
 	}
 	for _, e := range m.Entries {
-		for dir := path.Dir(e.Path); dir != "." && !folders[dir]; dir = path.Dir(dir) {
+		for dir := parent(e.Path); dir != "." && !folders[dir]; dir = parent(dir) {
 			folders[dir] = true
 			m.Entries = append(m.Entries, weft.Entry{Path: dir, Kind: weft.Folder, Mode: uint32(dirMode)})
 		}
 	}
 	m.Sort()
 	return m
+}
+
+// parent is the directory of a clean path; "." for a name alone.
+func parent(p string) string {
+	if slash := strings.LastIndexByte(p, '/'); slash >= 0 {
+		return p[:slash]
+	}
+	return "."
 }

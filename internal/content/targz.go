@@ -162,7 +162,7 @@ func (u *unpacked) add(e weft.Entry) error {
 	if _, used := u.parents[e.Path]; used && e.Kind != weft.Folder {
 		return weft.Errorf(weft.Invalid, "archive: %q is to be a file or link, but %q was put below it", e.Path, u.parents[e.Path])
 	}
-	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+	for dir := parent(e.Path); dir != "."; dir = parent(dir) {
 		if above, ok := u.entries[dir]; ok && above.Kind != weft.Folder {
 			what := "a file"
 			if above.Kind == weft.Symlink {

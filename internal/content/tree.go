@@ -93,7 +93,7 @@ func byFolder(m weft.Manifest) []*folder {
 		f := at[p]
 		if f == nil {
 			if p != "." {
-				get(path.Dir(p))
+				get(parent(p))
 			}
 			f = &folder{path: p}
 			at[p] = f
@@ -106,7 +106,7 @@ func byFolder(m weft.Manifest) []*folder {
 			get(e.Path)
 			continue
 		}
-		f := get(path.Dir(e.Path))
+		f := get(parent(e.Path))
 		f.entries = append(f.entries, e)
 	}
 	return list
