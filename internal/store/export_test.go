@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+
+	"github.com/weft-dev/weft"
+)
+
+// LoadIndex loads the index in memory, so that a test need not wait for it.
+func (s *Store) LoadIndex(ctx context.Context) error { return s.index.load(ctx) }
+
+// WalkBySQL returns what the level-by-level walk finds.
+func (s *Store) WalkBySQL(ctx context.Context, q weft.LineageQuery) (data []weft.DataID, runs []weft.RunID, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		f, err := t.walk(ctx, q)
+		data, runs = f.data, f.runs
+		return err
+	})
+	return data, runs, err
+}
+
+// WalkInMemory returns what the index finds, and false when it is not loaded.
+func (s *Store) WalkInMemory(ctx context.Context, q weft.LineageQuery) (data []weft.DataID, runs []weft.RunID, ok bool, err error) {
+	if ok, err = s.index.current(ctx); ok && err == nil {
+		data, runs = s.index.walk(q)
+	}
+	return data, runs, ok, err
+}
+
+// IndexSize returns what the index holds.
+func (s *Store) IndexSize() (runs, data, tagged, stale int) {
+	s.index.mu.RLock()
+	defer s.index.mu.RUnlock()
+	runs, data = s.index.graph.Len()
+	return runs, data, s.index.tags.size, s.index.tags.stale
+}
+
+// SeemTagged returns how many Data the index takes to have the tags; -1 when it is not loaded.
+func (s *Store) SeemTagged(ctx context.Context, project weft.ProjectID, tags weft.Tags) (int, error) {
+	keys, err := s.index.tagged(ctx, keysOf(project, tags))
+	if keys == nil {
+		return -1, err
+	}
+	return len(keys), err
+}
