@@ -69,11 +69,11 @@ func (w *world) define(text string) weft.Plan {
 	ins, outs, _ := strings.Cut(text, "->")
 	image := must(weft.ParseImage("registry.test/image:v" + string(rune('a'+w.plans%26)) + time.Duration(w.plans).String()))(w)
 	p := weft.Plan{ID: weft.NewID[weft.Plan](), Project: w.project, Image: image, Active: true, CreatedAt: time.Now()}
-	for i, tags := range strings.Split(ins, "+") {
+	for i, tags := range strings.Split(ins, " + ") {
 		p.Inputs = append(p.Inputs, weft.Input{Path: "/in/" + string(rune('a'+i)), Tags: w.tags(tags)})
 	}
 	if strings.TrimSpace(outs) != "" {
-		for i, tags := range strings.Split(outs, "+") {
+		for i, tags := range strings.Split(outs, " + ") {
 			p.Outputs = append(p.Outputs, weft.Output{Path: "/out/" + string(rune('a'+i)), Tags: w.tags(tags)})
 		}
 	}
@@ -207,4 +207,3 @@ func (w *world) wantKind(err error, kind weft.Kind) {
 		w.Errorf("got error %q of kind %q, want one of kind %q", err, weft.KindOf(err), kind)
 	}
 }
-

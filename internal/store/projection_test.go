@@ -1,0 +1,323 @@
+package store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-dev/weft"
+)
+
+// TestProjectionFollowsMatch plays random histories and compares the combinations that
+// were made with those that weft.Match finds after each step, added up.
+func TestProjectionFollowsMatch(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			eachWorld(t, func(w *world) {
+				(&story{world: w, rand: rand.New(rand.NewPCG(seed, 1)), made: map[string]bool{}}).play(60)
+			})
+		})
+	}
+}
+
+// A story is a random sequence of what people do.
+type story struct {
+	*world
+	rand  *rand.Rand
+	plans []weft.Plan
+	data  []weft.DataID
+	made  map[string]bool // plan and key of every combination that fitted at any time
+}
+
+var storyTags = []string{"a:1", "a:2", "b:1", "b:2", "c:1"}
+
+func (h *story) tag() string { return storyTags[h.rand.IntN(len(storyTags))] }
+
+func (h *story) play(steps int) {
+	for range steps {
+		h.step()
+		if h.rand.IntN(3) > 0 { // sometimes several changes are looked at together
+			h.projection()
+			h.note()
+		}
+	}
+	h.projection()
+	h.note()
+	h.compare()
+}
+
+func (h *story) step() {
+	h.Helper()
+	switch n := h.rand.IntN(12); {
+	case n == 0 && len(h.plans) < 8:
+		h.register()
+	case n <= 4 || len(h.data) == 0:
+		h.data = append(h.data, h.push(h.tag()+","+h.tag()))
+	case n <= 7:
+		h.note() // a change that comes before projection has looked may hide what fitted
+		h.projection()
+		id := h.data[h.rand.IntN(len(h.data))]
+		h.world.tag(id, h.tag(), h.tag())
+	case n == 8 && len(h.plans) > 0:
+		p := h.plans[h.rand.IntN(len(h.plans))]
+		must(h.s.ChangePlan(h.Context(), h.project, p.ID, h.by, func(p *weft.Plan) error { p.Active = !p.Active; return nil }))(h.world)
+	case n <= 10 && len(h.plans) > 0:
+		h.live()
+	default:
+		h.register()
+	}
+}
+
+func (h *story) register() {
+	text := h.tag()
+	for range h.rand.IntN(3) {
+		text += "," + h.tag()
+	}
+	for range h.rand.IntN(2) {
+		text += " + " + h.tag() + "," + h.tag()
+	}
+	p, err := h.s.CreatePlan(h.Context(), h.define(text+" -> "+h.tag()+",made:"+fmt.Sprint(h.world.plans)), h.by)
+	if weft.KindOf(err) == weft.Conflict { // a loop
+		return
+	}
+	h.plans = append(h.plans, must(p, err)(h.world).Plan)
+}
+
+// live has something happen to a random Run.
+func (h *story) live() {
+	runs := h.runs(h.plans[h.rand.IntN(len(h.plans))].ID)
+	if len(runs) == 0 {
+		return
+	}
+	h.note()
+	h.projection()
+	r := h.run(runs[h.rand.IntN(len(runs))].ID)
+	switch h.rand.IntN(5) {
+	case 0:
+		if _, err := h.s.RetryRun(h.Context(), h.project, r.ID, h.by); err != nil && weft.KindOf(err) == weft.Internal {
+			h.Fatal(err)
+		}
+	case 1:
+		if err := h.s.DeleteRun(h.Context(), h.project, r.ID, h.by); err != nil && weft.KindOf(err) == weft.Internal {
+			h.Fatal(err)
+		}
+	default:
+		if r.Status == weft.Waiting {
+			h.become(r.ID, weft.Done)
+		}
+	}
+	h.note()
+}
+
+// all returns every Data.
+func (h *story) all() []weft.Data {
+	var all []weft.Data
+	for v, err := range h.s.FindData(h.Context(), weft.DataQuery{Project: h.project}) {
+		if err != nil {
+			h.Fatal(err)
+		}
+		all = append(all, v.Data)
+	}
+	return all
+}
+
+// note remembers which combinations fit now.
+func (h *story) note() {
+	all := h.all()
+	for _, p := range h.plans {
+		for _, a := range weft.Match(p, all) {
+			h.made[p.ID.String()+string(a.Key())] = true
+		}
+	}
+}
+
+// compare checks that the Runs of every Plan are the combinations of Data that still
+// exist and that fitted at any time.
+func (h *story) compare() {
+	h.Helper()
+	exists := map[weft.DataID]bool{}
+	for _, d := range h.all() {
+		exists[d.ID] = true
+	}
+	total := 0
+	for _, p := range h.plans {
+		var got, want []string
+		for _, r := range h.runs(p.ID) {
+			key := ""
+			for _, in := range r.Inputs {
+				key += in.Data.String() + " "
+			}
+			got = append(got, key)
+		}
+		for key := range h.made {
+			if text, ok := still(p, key, exists); ok {
+				want = append(want, text)
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			h.Errorf("runs of plan %s (%v):\n%s", p.ID, p.Inputs, diff)
+		}
+		total += len(got)
+	}
+	if total == 0 {
+		h.Log("this history made no runs")
+	}
+}
+
+// still renders the combination of p under a key, if all its Data exist.
+func still(p weft.Plan, key string, exists map[weft.DataID]bool) (string, bool) {
+	prefix := p.ID.String()
+	if key[:len(prefix)] != prefix {
+		return "", false
+	}
+	text := ""
+	for id := range slices.Chunk([]byte(key[len(prefix):]), 16) {
+		if !exists[weft.DataID(id)] {
+			return "", false
+		}
+		text += weft.DataID(id).String() + " "
+	}
+	return text, true
+}
+
+// TestSimultaneousChanges pushes to both inputs of a Plan from many sides at once, while
+// projection runs: no pair may be missed, and none made twice.
+func TestSimultaneousChanges(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		p := w.plan("side:left + side:right -> type:pair")
+		const each = 12
+		var pushers, projectors sync.WaitGroup
+		stop := make(chan struct{})
+		for range 3 {
+			projectors.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, _, err := w.s.Project(w.Context(), 10); err != nil {
+						w.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for _, side := range []string{"side:left", "side:right"} {
+			for range 4 {
+				pushers.Go(func() {
+					for range each / 4 {
+						w.push(side)
+					}
+				})
+			}
+		}
+		pushers.Wait()
+		close(stop)
+		projectors.Wait()
+		w.projection()
+		if got := len(w.runs(p.ID)); got != each*each {
+			w.Errorf("%d runs were made, want %d", got, each*each)
+		}
+	})
+}
+
+func TestBlockedPlan(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		for range 4 {
+			w.push("side:left")
+			w.push("side:right")
+		}
+		p := w.define("side:left + side:right -> type:pair")
+		p.AllowRuns = 10
+		total, first, err := w.s.WouldRunPlan(w.Context(), p, 3)
+		if err != nil || total != 16 || len(first) != 3 {
+			w.Errorf("a dry run tells of %d runs, %d of them listed (%v); want 16, 3", total, len(first), err)
+		}
+		must(w.s.CreatePlan(w.Context(), p, w.by))(w)
+		if n := w.projection(); n != 0 {
+			w.Errorf("%d runs were made of a plan that may not", n)
+		}
+		if got := must(w.s.Plan(w.Context(), w.project, p.ID))(w).Plan.PendingRuns; got != 16 {
+			w.Errorf("%d runs are pending, want 16", got)
+		}
+		w.push("side:left")
+		w.projection()
+		if got := must(w.s.Plan(w.Context(), w.project, p.ID))(w).Plan.PendingRuns; got != 20 {
+			w.Errorf("%d runs are pending after another push, want 20", got)
+		}
+		must(w.s.ChangePlan(w.Context(), w.project, p.ID, w.by, func(p *weft.Plan) error { p.AllowRuns = 100; return nil }))(w)
+		if n := w.projection(); n != 20 {
+			w.Errorf("%d runs were made once they were allowed, want 20", n)
+		}
+		v := must(w.s.Plan(w.Context(), w.project, p.ID))(w)
+		if v.Plan.PendingRuns != 0 {
+			w.Errorf("%d runs are pending still", v.Plan.PendingRuns)
+		}
+		if total, _, _ := w.s.WouldRunPlan(w.Context(), v.Plan, 3); total != 0 {
+			w.Errorf("a dry run tells of %d more runs", total)
+		}
+	})
+}
+
+func TestWouldRunData(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		p := w.plan("side:left + side:right -> type:pair")
+		left := w.push("side:left")
+		w.push("side:right")
+		w.projection()
+		tell := func(id weft.DataID, tags string) int64 {
+			plans := must(w.s.WouldRunData(w.Context(), w.project, id, w.tags(tags), 10))(w)
+			if len(plans) == 0 {
+				return 0
+			}
+			if len(plans) != 1 || plans[0].Plan.ID != p.ID || int64(len(plans[0].First)) != plans[0].Total {
+				w.Errorf("dry run: %+v", plans)
+			}
+			return plans[0].Total
+		}
+		for _, c := range []struct {
+			id   weft.DataID
+			tags string
+			want int64
+		}{
+			{weft.DataID{}, "side:left", 1},
+			{weft.DataID{}, "side:left, side:right", 3}, // with the other left, the other right and itself
+			{left, "side:left", 0},                      // its run exists
+			{left, "side:left, side:right", 1},          // with itself
+			{left, "side:nowhere", 0},
+		} {
+			if got := tell(c.id, c.tags); got != c.want {
+				w.Errorf("%s with %q would make %d runs, want %d", c.id, c.tags, got, c.want)
+			}
+		}
+	})
+}
+
+// TestInputsOfEveryKind checks that inputs match by id and by timestamp, as shown.
+func TestInputsOfEveryKind(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		in := w.push("type:csv")
+		w.push("type:csv")
+		at := w.data(in).Data.AllTags().Key(weft.KeyTimestamp)[0]
+		byID := w.plan("knit#id:" + in.String() + " -> type:a")
+		byTime := w.plan(at.String() + ", type:csv -> type:b")
+		same := w.plan("type:csv + type:csv -> type:c")
+		w.projection()
+		for _, c := range []struct {
+			p    weft.Plan
+			want int
+		}{{byID, 1}, {byTime, 1}, {same, 4}} {
+			if got := len(w.runs(c.p.ID)); got < c.want || c.p.ID != byTime.ID && got != c.want { // two pushes may share a millisecond
+				w.Errorf("%d runs of the plan with inputs %v, want %d", got, c.p.Inputs, c.want)
+			}
+		}
+	})
+}

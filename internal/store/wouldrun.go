@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/weft-dev/weft"
+)
+
+// WouldRunPlan tells how many Runs registering p would make, or that a registered p would
+// get beside those it has, and the first few of them.
+func (s *Store) WouldRunPlan(ctx context.Context, p weft.Plan, limit int) (total int64, first []weft.Assignment, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		d := &delta{plan: p, full: true}
+		total, first, err = t.dryRun(ctx, d, limit)
+		return err
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("dry run: %w", err)
+	}
+	return total, first, nil
+}
+
+// WouldRunData tells which Runs a Data would get if it were usable and its user's tags
+// were these: an existing one or, if id is zero, a new one.
+func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id weft.DataID, tags weft.Tags, limit int) ([]weft.PlanRuns, error) {
+	var plans []weft.PlanRuns
+	err := s.read(ctx, func(t *tx) error {
+		plans = nil
+		d := weft.Data{ID: id, Project: project, Tags: tags.User(), Source: weft.Source{Status: weft.Done}}
+		if !id.IsZero() {
+			rows, err := t.dataByID(ctx, [][]byte{id[:]})
+			if err != nil {
+				return err
+			}
+			if len(rows) == 0 || rows[0].Project != project {
+				return notFound("data", id)
+			}
+			d.Timestamp = rows[0].Timestamp
+		}
+		deltas, err := t.deltasOf(ctx, d)
+		if err != nil {
+			return err
+		}
+		for _, dl := range deltas {
+			total, first, err := t.dryRun(ctx, dl, limit)
+			if err != nil {
+				return err
+			}
+			if total > 0 {
+				plans = append(plans, weft.PlanRuns{Plan: dl.plan, Total: total, First: first})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dry run: %w", err)
+	}
+	return plans, nil
+}
+
+// deltasOf returns what one Data would make possible, by plan.
+func (t *tx) deltasOf(ctx context.Context, data weft.Data) ([]*delta, error) {
+	set, err := t.planSet(ctx, data.Project)
+	if err != nil {
+		return nil, err
+	}
+	byPlan := map[weft.PlanID]*delta{}
+	var all []*delta
+	for _, in := range set.fits(data) {
+		p, _ := set.graph.Plan(in.plan)
+		d := byPlan[p.ID]
+		if d == nil {
+			d = &delta{plan: p, fresh: make([][]weft.DataID, len(p.Inputs))}
+			byPlan[p.ID] = d
+			all = append(all, d)
+		}
+		d.fresh[in.nth] = []weft.DataID{data.ID}
+	}
+	slices.SortFunc(all, func(a, b *delta) int { return compareIDs(a.plan.ID, b.plan.ID) })
+	return all, nil
+}
+
+// dryRun counts the combinations of a delta that have no Run yet, and lists the first.
+// Data that the delta supposes to be there, or to have other tags, take part.
+func (t *tx) dryRun(ctx context.Context, d *delta, limit int) (int64, []weft.Assignment, error) {
+	if err := d.load(ctx, t); err != nil {
+		return 0, nil, err
+	}
+	d.suppose()
+	total := d.count()
+	if total == 0 {
+		return 0, nil, nil
+	}
+	existing, err := d.existing(ctx, t)
+	if err != nil || total == existing {
+		return 0, nil, err
+	}
+	first, err := t.firstMissing(ctx, d, limit)
+	return total - existing, first, err
+}
+
+// suppose lets what is fresh fit, though it is not there yet or has other tags still.
+func (d *delta) suppose() {
+	for i, fresh := range d.fresh {
+		for _, id := range fresh {
+			if at, found := slices.BinarySearchFunc(d.fits[i], id, compareIDs); !found {
+				d.fits[i] = slices.Insert(slices.Clone(d.fits[i]), at, id)
+			}
+		}
+	}
+}
+
+// firstMissing returns the first few combinations of a delta that have no Run yet.
+func (t *tx) firstMissing(ctx context.Context, d *delta, limit int) ([]weft.Assignment, error) {
+	const chunk = 256
+	var missing, some []weft.Assignment
+	look := func() error {
+		found, err := t.made(ctx, d.plan.ID, some)
+		for _, a := range some {
+			if len(missing) < limit && !found[string(a.Key())] {
+				missing = append(missing, a)
+			}
+		}
+		some = some[:0]
+		return err
+	}
+	if limit <= 0 {
+		return nil, nil
+	}
+	for a := range d.assignments() {
+		if some = append(some, a); len(some) == chunk {
+			if err := look(); err != nil {
+				return nil, err
+			}
+			if len(missing) >= limit {
+				break
+			}
+		}
+	}
+	return missing, look()
+}
+
+// made says, by their keys, which of the assignments have a Run.
+func (t *tx) made(ctx context.Context, plan weft.PlanID, list []weft.Assignment) (map[string]bool, error) {
+	found := map[string]bool{}
+	if len(list) == 0 {
+		return found, nil
+	}
+	keys := make([][]byte, len(list))
+	for i, a := range list {
+		keys[i] = combination(a.Key()).([]byte)
+	}
+	err := t.byIDs(ctx, "SELECT inputs FROM run WHERE plan = $1 AND combination IN", keys, "", func(r scanner) error {
+		var inputs []byte
+		err := r.Scan(&inputs)
+		found[string(inputs)] = true
+		return err
+	}, plan)
+	return found, err
+}
