@@ -70,9 +70,9 @@ func defaultState() string {
 	return filepath.Join(home, ".local", "state", "weft")
 }
 
-// configFlags declares a flag for each field of Config.
-func configFlags(fs *pflag.FlagSet) {
-	d := defaultConfig()
+// configFlags returns a flag for each field of Config, and one that names a file.
+func configFlags() *pflag.FlagSet {
+	d, fs := defaultConfig(), pflag.NewFlagSet("config", pflag.ContinueOnError)
 	fs.String("config", "", "read settings from this YAML `file`")
 	fs.String("state", d.State, "`directory` in which Weft keeps everything")
 	fs.String("listen", d.Listen, "`host:port` to listen on; port 0 picks a free one")
@@ -87,6 +87,7 @@ func configFlags(fs *pflag.FlagSet) {
 	fs.Duration("collect-grace", d.CollectWait, "how long content stays after nothing refers to it any more")
 	fs.String("log-level", d.LogLevel, "debug, info, warn or error")
 	fs.String("log-format", d.LogFormat, "text or json")
+	return fs
 }
 
 // loadConfig reads all sources in their order and checks the result.
@@ -133,7 +134,7 @@ func loadConfig(fs *pflag.FlagSet) (Config, error) {
 
 func rejectUnknown(k *koanf.Koanf, fs *pflag.FlagSet) error {
 	for _, key := range k.Keys() {
-		if fs.Lookup(key) == nil || key == "help" {
+		if fs.Lookup(key) == nil {
 			return weft.Errorf(weft.Invalid, "settings: %q is unknown", key).WithAdvice("`weft config` prints all that can be set")
 		}
 	}

@@ -1,0 +1,289 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/content"
+	"github.com/weft-dev/weft/internal/engine"
+	"github.com/weft-dev/weft/internal/executor"
+	"github.com/weft-dev/weft/internal/executor/runc"
+	"github.com/weft-dev/weft/internal/registry"
+	"github.com/weft-dev/weft/internal/server"
+	"github.com/weft-dev/weft/internal/store"
+)
+
+// A process is a whole server: everything opened and wired, with its parts to be
+// closed in the reverse order.
+type process struct {
+	Config
+	log      *slog.Logger
+	url      string
+	token    string
+	listener net.Listener
+
+	state    *state
+	store    *store.Store
+	content  *content.Dir
+	layers   *registry.Layers
+	registry *registry.Handler
+	executor executor.Executor
+	engine   *engine.Engine
+	server   *server.Server
+
+	closers []func() error
+}
+
+// open opens the state and wires a server that listens on l.
+func open(ctx context.Context, c Config, l net.Listener, log *slog.Logger) (*process, error) {
+	p := &process{Config: c, log: log, listener: l, url: "http://" + l.Addr().String()}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context, *prometheus.Registry) error{
+		p.openState, p.openContent, p.openExecutor, p.openEngine, p.openServer,
+	} {
+		if err := step(ctx, metrics); err != nil {
+			return nil, closeAfter(err, p.close)
+		}
+	}
+	return p, nil
+}
+
+// closing registers what close has to do, before what was registered earlier.
+func (p *process) closing(what string, f func() error) {
+	p.closers = append(p.closers, func() error {
+		if err := f(); err != nil {
+			return fmt.Errorf("close %s: %w", what, err)
+		}
+		return nil
+	})
+}
+
+func (p *process) close() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i]())
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}
+
+// closeAfter closes something after err, which counts.
+func closeAfter(err error, close func() error) error {
+	if err2 := close(); err == nil {
+		return err2
+	}
+	return err
+}
+
+func (p *process) openState(ctx context.Context, _ *prometheus.Registry) (err error) {
+	if p.state, err = openState(p.State); err != nil {
+		return err
+	}
+	p.closing("state", p.state.close)
+	if p.token, err = p.state.adminToken(); err != nil {
+		return err
+	}
+	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log}); err != nil {
+		return err
+	}
+	p.closing("database", p.store.Close)
+	return nil
+}
+
+func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err error) {
+	if p.content, err = content.Open(p.state.path("content"), p.store, p.log); err != nil {
+		return err
+	}
+	p.closing("content", p.content.Close)
+	if p.DiskReserve != "" {
+		reserve, err := parseBytes(p.DiskReserve)
+		if err != nil {
+			return err
+		}
+		p.content.SetReserve(reserve)
+	}
+	p.layers, err = registry.OpenLayers(p.state.path("content/layers"), p.content, p.content.Room, p.log)
+	return err
+}
+
+func (p *process) openExecutor(context.Context, *prometheus.Registry) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	labels := make([]weft.Label, len(p.Labels))
+	for i, text := range p.Labels {
+		if labels[i], err = weft.ParseLabel(text); err != nil {
+			return err
+		}
+	}
+	e, err := runc.New(runc.Options{
+		Dir:    p.state.path("runs"),
+		Places: places{p.content},
+		Images: unpacker{p.layers},
+		Log:    p.log,
+		Worker: []string{self, "worker", "supervise"},
+		Labels: labels,
+	})
+	if err != nil {
+		return err
+	}
+	p.closing("executor", e.Close)
+	p.executor = e
+	return nil
+}
+
+// unpacker gives layers in the order in which the runc driver takes them.
+type unpacker struct{ *registry.Layers }
+
+func (u unpacker) Unpack(ctx context.Context, d weft.Digest) (runc.Image, error) {
+	img, err := u.Layers.Unpack(ctx, d)
+	c := img.Config
+	return runc.Image{
+		Layers: reversed(img.Layers), User: c.User, WorkDir: c.WorkDir, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
+	}, err
+}
+
+func reversed(in []string) []string {
+	out := make([]string, 0, len(in))
+	for i := len(in) - 1; i >= 0; i-- {
+		out = append(out, in[i])
+	}
+	return out
+}
+
+func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) error {
+	logLimit, err := parseBytes(p.LogLimit)
+	if err != nil {
+		return err
+	}
+	outputLimit, err := parseBytes(p.OutputLimit)
+	if err != nil {
+		return err
+	}
+	p.engine = engine.New(engine.Config{
+		Store:       p.store,
+		Executor:    p.executor,
+		Content:     works{p.content, p.store},
+		Images:      registry.NewImages(p.store, p.content, []string{p.listener.Addr().String()}, p.log),
+		Collector:   collector{p.content, p.layers, p.store, p.CollectWait},
+		Log:         p.log,
+		Metrics:     metrics,
+		Holder:      "serve", // the only one on this state
+		LogLimit:    logLimit,
+		OutputLimit: outputLimit,
+	})
+	return nil
+}
+
+func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) error {
+	admin, err := p.store.EnsureAdmin(ctx, server.HashToken(p.token))
+	if err != nil {
+		return err
+	}
+	var anonymous *weft.Principal
+	if p.NoAuth {
+		anonymous = &admin
+	}
+	guard := server.NewGuard(p.store, anonymous)
+	p.registry = registry.NewHandler(registry.Config{
+		Catalog: p.store, Content: p.content, Log: p.log,
+		Authorise: func(r *http.Request, v weft.Verb) (weft.ProjectID, error) {
+			who, err := guard.Authorise(r, v, "image")
+			return who.Project, err
+		},
+	})
+	p.closing("registry", func() error { p.registry.Close(context.WithoutCancel(ctx)); return nil })
+	p.server = server.New(server.Config{
+		Guard:             guard,
+		Store:             p.store,
+		Content:           contents{p.content},
+		Logs:              logs{p.executor, p.content},
+		Offer:             p.offer,
+		Registry:          p.registry,
+		Metrics:           metrics,
+		RegistryAddresses: []string{p.listener.Addr().String()},
+		RunLimit:          p.RunLimit,
+		Version:           version,
+		Commit:            commit,
+		Log:               p.log,
+	})
+	return nil
+}
+
+// offer tells what this machine has for Runs.
+func (p *process) offer(ctx context.Context) (server.Offer, error) {
+	c, err := p.executor.Capacity(ctx)
+	return server.Offer{Resources: c.Resources, Labels: c.Labels}, err
+}
+
+// Limits on clients that are slow, by intent or not. Bodies have none: they may be
+// of any size, and stall as long as they hold nothing but their own connection.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeader         = 64 << 10
+)
+
+// drainFor is how long requests may take to end when the server ends. With what the
+// engine needs, it keeps the promise to be gone in 5 s.
+const drainFor = 2 * time.Second
+
+// expireEvery is how often the registry looks for uploads that nobody goes on with.
+const expireEvery = 5 * time.Minute
+
+// run serves until ctx ends or a part fails.
+func (p *process) run(ctx context.Context) error {
+	h := &http.Server{
+		Handler:           p.server,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.engine.Run(ctx) })
+	g.Go(func() error {
+		if err := h.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		p.server.Drain()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
+		defer cancel()
+		if err := h.Shutdown(drain); err != nil {
+			return h.Close() // whoever is not done by now begins again
+		}
+		return nil
+	})
+	g.Go(func() error { return p.expire(ctx) })
+	return g.Wait()
+}
+
+func (p *process) expire(ctx context.Context) error {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			p.registry.Expire(ctx, now)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
