@@ -11,53 +11,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Hold on a running container keeps what a successor of its supervisor needs, should
-// the container end between the two: the kernel's memory of how it ended, and what is
-// in the pipe.
+// A Hold on an attempt keeps what a successor of its supervisor needs, should the
+// program end between the two: what is in the pipe, and the kernel's memory of how
+// it ended.
 type Hold struct {
-	state   *state
-	process *os.File // nil: it has ended
+	task    Task
 	stdio   *os.File
+	state   *state   // nil: no container was set going
+	process *os.File // nil: none, or it has ended
 }
 
-// NewHold returns nil if no container was set going in dir.
+// NewHold is to be taken before the container is made.
 func NewHold(dir string, t Task) (*Hold, error) {
-	s, err := t.readState()
-	if s == nil || err != nil {
+	name := filepath.Join(dir, fileStdio)
+	if err := makeFIFO(name); err != nil {
 		return nil, err
 	}
-	stdio, err := os.OpenFile(filepath.Join(dir, fileStdio), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	stdio, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("hold container: %w", err)
 	}
-	process, err := s.open()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("hold container: %w", err), stdio.Close())
+	return &Hold{task: t, stdio: stdio}, nil
+}
+
+// Started reports whether a container was made and set going, and if so holds it.
+// Before runc is known to be gone, false may change at any time.
+func (h *Hold) Started() (bool, error) {
+	if h.state != nil {
+		return true, nil
 	}
-	return &Hold{s, process, stdio}, nil
+	s, err := h.task.readState()
+	if s == nil || err != nil {
+		return false, err
+	}
+	if h.process, err = s.open(); err != nil {
+		return false, err
+	}
+	h.state = s
+	return true, nil
 }
 
 // Close lets go.
 func (h *Hold) Close() error {
-	if h == nil {
-		return nil
-	}
-	err := h.stdio.Close()
 	if h.process != nil {
-		err = errors.Join(err, h.process.Close())
+		return errors.Join(h.stdio.Close(), h.process.Close())
 	}
-	return err
+	return h.stdio.Close()
 }
 
 // Adopt follows the container in dir, whose supervisor is gone, to its end in place
-// of it. Alive is the lock, which the caller holds; h is closed in any case. When ctx
-// ends first, the container goes on, and can be adopted again.
+// of it. Alive is the lock, which the caller holds; h knows that it was started. When
+// ctx ends first, the container goes on, and can be adopted again.
 func Adopt(ctx context.Context, dir string, alive *os.File, h *Hold) error {
-	t, err := Read[Task](dir, FileTask)
-	if err != nil {
-		return errors.Join(err, h.Close())
-	}
-	f, err := newFollower(dir, t, alive, h)
+	f, err := newFollower(dir, alive, h)
 	if err != nil {
 		return fmt.Errorf("adopt container: %w", err)
 	}
@@ -71,7 +77,7 @@ func Adopt(ctx context.Context, dir string, alive *os.File, h *Hold) error {
 	if err != nil {
 		return fmt.Errorf("adopt container: %w", err)
 	}
-	return finish(dir, t, exit, alive)
+	return f.finish(exit)
 }
 
 // BecomeReaper makes this process the parent of containers whose supervisor, a child

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,13 +83,17 @@ func signal(process *os.File, sig unix.Signal) error {
 	return err
 }
 
-// catches reports whether a process has a handler for sig.
+// catches reports whether the program that a process is to run has a handler for
+// sig. Before the program, runc itself is there, whose handlers do not count.
 func catches(pid int, sig unix.Signal) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return true // it has ended, or is ending
 	}
 	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "Name:\trunc:[") {
+			return false
+		}
 		if text, ok := strings.CutPrefix(line, "SigCgt:"); ok {
 			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
 			return err != nil || set&(1<<(sig-1)) != 0
@@ -130,21 +135,26 @@ func await(process *os.File) error {
 	return nil
 }
 
-// reap returns how an ended process ended. If it is not a child of ours, its parent
-// reaps it, and only kernels from 6.15 on then still know; ok is false if not.
-func reap(process *os.File, pid int) (status unix.WaitStatus, ok bool) {
-	for {
-		got, err := unix.Wait4(pid, &status, 0, nil)
-		if err == nil && got == pid {
-			return status, true
+// peek returns how an ended process ended, and leaves it to be reaped. If it is not a
+// child of ours, its parent reaps it, and only kernels from 6.15 on then still know;
+// ok is false if not.
+func peek(process *os.File, pid int) (status unix.WaitStatus, ok bool) {
+	var child struct {
+		signo, errno, code, _ int32
+		pid, uid, status      int32
+		_                     [100]byte // a siginfo_t has 128 bytes
+	}
+	err := unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&child)), unix.WEXITED|unix.WNOWAIT, nil)
+	if err == nil && child.pid == int32(pid) {
+		const exited = 1 // CLD_EXITED; the others are signals
+		if child.code == exited {
+			return unix.WaitStatus(child.status << 8), true
 		}
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
+		return unix.WaitStatus(child.status), true
 	}
 	const patience = 2000 // milliseconds for the parent to reap it
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-	err := control(process, func(fd int) error {
+	err = control(process, func(fd int) error {
 		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, patience); err != nil {
 			return err
 		}

@@ -17,7 +17,6 @@ import (
 type follower struct {
 	*Hold
 	dir     string
-	task    Task
 	running Running
 	alive   *os.File
 	log     *os.File
@@ -29,16 +28,16 @@ type follower struct {
 	kill   *time.Timer // the end of the grace
 }
 
-// newFollower owns the Hold from now on.
-func newFollower(dir string, t Task, alive *os.File, h *Hold) (_ *follower, err error) {
-	f := &follower{dir: dir, task: t, alive: alive, Hold: h}
+// newFollower returns a follower of what h holds, which remains the caller's to close.
+func newFollower(dir string, alive *os.File, h *Hold) (_ *follower, err error) {
+	f := &follower{dir: dir, alive: alive, Hold: h}
 	defer func() {
 		if err != nil {
 			f.close()
 		}
 	}()
-	f.running = Running{PID: f.state.PID, Devices: t.Devices, Started: time.Now()}
-	if f.log, err = os.OpenFile(t.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	f.running = Running{PID: f.state.PID, Devices: h.task.Devices, Started: time.Now()}
+	if f.log, err = os.OpenFile(h.task.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return nil, err
 	}
 	name := filepath.Join(dir, fileOrders)
@@ -52,7 +51,7 @@ func newFollower(dir string, t Task, alive *os.File, h *Hold) (_ *follower, err 
 }
 
 func (f *follower) close() {
-	for _, file := range []*os.File{f.stdio, f.process, f.log, f.orders} {
+	for _, file := range []*os.File{f.log, f.orders} {
 		if file != nil {
 			file.Close()
 		}
@@ -80,8 +79,7 @@ func (f *follower) follow(ctx context.Context) (Exit, error) {
 	err := f.await(ctx)
 	close(ended)
 	if err != nil {
-		f.stdio.Close()
-		return Exit{}, err
+		return Exit{}, errors.Join(err, f.stdio.SetReadDeadline(time.Now()))
 	}
 	exit := f.exit()
 	// All processes of the container end with its first, so end-of-file follows at
@@ -129,7 +127,7 @@ func (f *follower) exit() Exit {
 		exit.Unknown = true
 		return exit
 	}
-	status, ok := reap(f.process, f.state.PID)
+	status, ok := peek(f.process, f.state.PID)
 	switch {
 	case !ok:
 		exit.Unknown = true
@@ -143,8 +141,18 @@ func (f *follower) exit() Exit {
 	return exit
 }
 
+// finish records the exit. Only then may the kernel forget it.
+func (f *follower) finish(exit Exit) error {
+	err := finish(f.dir, f.task, exit, f.alive)
+	// Unless the process is a child of ours, somebody else does this.
+	_, _ = unix.Wait4(f.state.PID, nil, unix.WNOHANG, nil)
+	return err
+}
+
 // pump copies what the program prints to the log. Beyond the limit the program is
-// killed, and what it still prints is dropped.
+// killed, and what it still prints is dropped. (Splice would not lose what is between
+// a read and a write when this process is killed; but older kernels then tell nobody
+// who watches the log.)
 func (f *follower) pump() error {
 	info, err := f.log.Stat()
 	if err != nil {

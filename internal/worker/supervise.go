@@ -40,7 +40,6 @@ type supervisor struct {
 	dir   string
 	alive *os.File
 	task  Task
-	stdio *os.File // the end of the FIFO to read from
 }
 
 func (s *supervisor) run() error {
@@ -57,20 +56,20 @@ func (s *supervisor) run() error {
 		return err
 	}
 	if _, err := os.Lstat(FileStop); err == nil {
-		return s.finish(Exit{Code: codeTerminated, Message: "stopped before it started", Ended: time.Now()})
+		return finish(".", s.task, Exit{Code: codeTerminated, Message: "stopped before it started", Ended: time.Now()}, s.alive)
 	}
-	if err := s.start(); err != nil {
-		return s.finish(startFailed(err))
-	}
-	defer s.stdio.Close()
 	hold, err := NewHold(".", s.task)
 	if err != nil {
 		return err
 	}
-	if hold == nil {
-		return errors.New("runc made a container, but keeps no state of it")
+	defer hold.Close()
+	if err := s.start(); err != nil {
+		return finish(".", s.task, startFailed(err), s.alive)
 	}
-	f, err := newFollower(".", s.task, s.alive, hold)
+	if started, err := hold.Started(); err != nil || !started {
+		return errors.Join(err, errors.New("runc made a container, but keeps no state of it"))
+	}
+	f, err := newFollower(".", s.alive, hold)
 	if err != nil {
 		return err
 	}
@@ -83,14 +82,10 @@ func (s *supervisor) run() error {
 	if err != nil {
 		return err
 	}
-	return s.finish(exit)
+	return f.finish(exit)
 }
 
 // finish records the exit, tells the server, and then has runc remove what it keeps.
-func (s *supervisor) finish(exit Exit) error {
-	return finish(".", s.task, exit, s.alive)
-}
-
 func finish(dir string, t Task, exit Exit, alive *os.File) error {
 	exit.Devices = t.Devices
 	if err := Write(dir, FileExit, exit, true); err != nil {
@@ -128,18 +123,11 @@ func (s *supervisor) start() error {
 	if err := os.WriteFile("config.json", b, 0o600); err != nil {
 		return err
 	}
-	if err := makeFIFO(fileStdio); err != nil {
-		return err
-	}
 	program, err := os.OpenFile(fileStdio, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer program.Close()
-	// What a program prints that ends at once must not be lost with the last end.
-	if s.stdio, err = os.OpenFile(fileStdio, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-		return err
-	}
 	return s.runc(program)
 }
 

@@ -155,9 +155,19 @@ func (e *Executor) resume() error {
 		return err
 	}
 	for _, a := range as {
-		if e.look(a).State != executor.Gone {
-			e.tend(a, nil)
+		dir := e.dir(a)
+		task, err := worker.Read[worker.Task](dir, worker.FileTask)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its Start did not come so far
 		}
+		if err != nil {
+			return err
+		}
+		hold, err := worker.NewHold(dir, task)
+		if err != nil {
+			return err
+		}
+		e.tend(a, hold, nil)
 	}
 	return nil
 }

@@ -63,11 +63,15 @@ func (e *Executor) launch(a weft.Attempt, task worker.Task) error {
 	if err := worker.Write(dir, worker.FileTask, task, false); err != nil {
 		return startError(err)
 	}
-	cmd, err := e.supervise(dir, alive)
+	hold, err := worker.NewHold(dir, task)
 	if err != nil {
 		return startError(errors.Join(err, os.Remove(filepath.Join(dir, worker.FileTask))))
 	}
-	e.tend(a, cmd)
+	cmd, err := e.supervise(dir, alive)
+	if err != nil {
+		return startError(errors.Join(err, hold.Close(), os.Remove(filepath.Join(dir, worker.FileTask))))
+	}
+	e.tend(a, hold, cmd)
 	return nil
 }
 

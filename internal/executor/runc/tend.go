@@ -26,33 +26,27 @@ type tender struct {
 }
 
 // tend begins to tend a. Cmd is the supervisor if it is a child of this process.
-func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
+func (e *Executor) tend(a weft.Attempt, hold *worker.Hold, cmd *exec.Cmd) {
 	t := &tender{over: make(chan struct{})}
 	e.mu.Lock()
 	e.tenders[a] = t
 	e.mu.Unlock()
 	e.group.Go(func() {
 		defer func() {
+			_ = hold.Close() // it was only read from
 			e.mu.Lock()
-			if e.tenders[a] == t {
-				delete(e.tenders, a)
-			}
+			delete(e.tenders, a)
 			e.mu.Unlock()
 			close(t.over)
+			e.hints.Send(a)
 		}()
-		var hold *worker.Hold
-		defer func() { _ = hold.Close() }() // it was only read from
-		for tries := 1; ; tries++ {
-			if !e.listen(a, &hold) {
-				return
-			}
+		for tries := 1; e.listen(a, hold); tries++ {
 			if cmd != nil {
 				// How it ended is in its files; it only must not stay a zombie.
 				_ = cmd.Wait()
 			}
 			var again bool
-			if cmd, again = e.settle(a, tries, &hold); !again {
-				e.hints.Send(a)
+			if cmd, again = e.settle(a, hold, tries); !again {
 				return
 			}
 		}
@@ -62,7 +56,7 @@ func (e *Executor) tend(a weft.Attempt, cmd *exec.Cmd) {
 // listen passes on the supervisor's hints until it is gone, and takes hold of the
 // container as soon as there is one. It returns false when the Executor is closed
 // before that.
-func (e *Executor) listen(a weft.Attempt, hold **worker.Hold) bool {
+func (e *Executor) listen(a weft.Attempt, hold *worker.Hold) bool {
 	alive, err := os.OpenFile(filepath.Join(e.dir(a), worker.FileAlive), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return e.ctx.Err() == nil // without the FIFO, nobody is there
@@ -71,8 +65,10 @@ func (e *Executor) listen(a weft.Attempt, hold **worker.Hold) bool {
 	stop := context.AfterFunc(e.ctx, func() { alive.SetReadDeadline(time.Now()) })
 	defer stop()
 	for buf := make([]byte, 16); ; {
-		if err := e.takeHold(a, hold); err != nil {
-			e.options.Log.Warn("take hold of container", "attempt", a, "error", err)
+		if e.look(a).State == executor.Running {
+			if _, err := hold.Started(); err != nil {
+				e.options.Log.Warn("take hold of container", "attempt", a, "error", err)
+			}
 		}
 		n, err := alive.Read(buf)
 		if n > 0 {
@@ -84,27 +80,14 @@ func (e *Executor) listen(a weft.Attempt, hold **worker.Hold) bool {
 	}
 }
 
-func (e *Executor) takeHold(a weft.Attempt, hold **worker.Hold) error {
-	dir := e.dir(a)
-	if *hold != nil || e.look(a).State != executor.Running {
-		return nil
-	}
-	task, err := worker.Read[worker.Task](dir, worker.FileTask)
-	if err == nil {
-		*hold, err = worker.NewHold(dir, task)
-	}
-	return err
-}
-
 // settle decides what becomes of an attempt that has no supervisor: it is over, gets
 // a new one, or is followed to its end here. Again is false when it is over.
-func (e *Executor) settle(a weft.Attempt, tries int, hold **worker.Hold) (cmd *exec.Cmd, again bool) {
-	cmd, adopt, again, err := e.succeed(a, tries, hold)
+func (e *Executor) settle(a weft.Attempt, hold *worker.Hold, tries int) (cmd *exec.Cmd, again bool) {
+	cmd, adopt, again, err := e.succeed(a, hold, tries)
 	if err == nil && adopt != nil {
 		defer adopt.Close()
-		h := *hold
-		*hold = nil
-		err = worker.Adopt(e.ctx, e.dir(a), adopt, h)
+		e.options.Log.Warn("the supervisor is gone; the container is followed here", "attempt", a)
+		err = worker.Adopt(e.ctx, e.dir(a), adopt, hold)
 	}
 	if err != nil && e.ctx.Err() == nil {
 		e.options.Log.Error("settle attempt", "attempt", a, "error", err)
@@ -112,18 +95,15 @@ func (e *Executor) settle(a weft.Attempt, tries int, hold **worker.Hold) (cmd *e
 	return cmd, again
 }
 
-// succeed is the decision of settle. It returns the lock, and has a hold, if the
-// container is to be adopted.
-func (e *Executor) succeed(a weft.Attempt, tries int, hold **worker.Hold) (cmd *exec.Cmd, adopt *os.File, again bool, err error) {
+// succeed is the decision of settle. It returns the lock if the container is to be
+// adopted.
+func (e *Executor) succeed(a weft.Attempt, hold *worker.Hold, tries int) (cmd *exec.Cmd, adopt *os.File, again bool, err error) {
 	defer e.lock(a)()
 	dir := e.dir(a)
 	if s := e.look(a).State; s != executor.Pending && s != executor.Running {
 		return nil, nil, false, nil
 	}
 	task, err := worker.Read[worker.Task](dir, worker.FileTask)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, false, nil
-	}
 	if err != nil {
 		return nil, nil, false, err
 	}
@@ -134,10 +114,8 @@ func (e *Executor) succeed(a weft.Attempt, tries int, hold **worker.Hold) (cmd *
 	if alive == nil {
 		return nil, nil, true, nil
 	}
-	if *hold == nil {
-		*hold, err = worker.NewHold(dir, task)
-	}
-	if err == nil && *hold != nil {
+	started, err := hold.Started()
+	if err == nil && started {
 		return nil, alive, false, nil
 	}
 	defer alive.Close()
