@@ -31,8 +31,9 @@ type batch struct {
 	waiting []item
 	held    int64                    // bytes in memory of what is waiting
 	seen    map[weft.Digest]struct{} // reserved by this batch, or waiting
-	placed  []weft.Digest            // placed, and not confirmed yet
-	files   []string                 // where those are
+	claimed []weft.Digest
+	placed  []weft.Digest // placed, and not confirmed yet
+	files   []string      // where those are
 }
 
 // An item is content that is known and verified, but may not be in its place yet.
@@ -71,6 +72,7 @@ func (b *batch) flush(ctx context.Context) error {
 	blobs := make([]weft.Blob, len(b.waiting))
 	for i, it := range b.waiting {
 		blobs[i] = it.blob
+		b.claim(it.blob.Digest)
 	}
 	states, err := b.d.reserveBlobs(ctx, b.pin, b.until, blobs)
 	if err != nil {
@@ -129,16 +131,28 @@ func (b *batch) close() {
 	b.release()
 }
 
+func (b *batch) claim(g weft.Digest) {
+	s := b.d.stripe(g)
+	s.Lock()
+	defer s.Unlock()
+	if s.claims[g] == nil {
+		s.claims[g] = new(claim)
+	}
+	s.claims[g].batches++
+	b.claimed = append(b.claimed, g)
+}
+
+// release gives up the claims.
 func (b *batch) release() {
-	for _, g := range b.placed {
+	for _, g := range b.claimed {
 		s := b.d.stripe(g)
 		s.Lock()
-		if s.placed[g]--; s.placed[g] == 0 {
-			delete(s.placed, g)
+		if s.claims[g].batches--; s.claims[g].batches == 0 {
+			delete(s.claims, g)
 		}
 		s.Unlock()
 	}
-	b.placed, b.files = nil, nil
+	b.claimed, b.placed, b.files = nil, nil, nil
 }
 
 func (it item) discard() {
@@ -182,23 +196,24 @@ func (d *Dir) reserveBlobs(ctx context.Context, pin string, until time.Time, blo
 
 func (d *Dir) stripe(g weft.Digest) *stripe { return &d.stripes[int(g[0])%len(d.stripes)] }
 
-// place makes an item's object good. If that has to be confirmed, it returns where it is.
+// place makes the object of an item that was claimed good. If that has to be confirmed,
+// it returns where it is.
 func (d *Dir) place(it item, state weft.BlobState) (string, error) {
 	g := it.blob.Digest
 	s := d.stripe(g)
 	s.Lock()
 	defer s.Unlock()
-	_, exec, size, err := d.find(g, it.exec)
+	claim := s.claims[g]
+	name, _, size, err := d.find(g, it.exec)
 	if err != nil && weft.KindOf(err) != weft.NotFound {
 		return "", err
 	}
 	good := err == nil && size == it.blob.Size
 	switch {
-	case good && s.placed[g] > 0:
-		s.placed[g]++
-		return d.object(g, exec), nil
 	case good && state == weft.BlobPresent:
 		return "", nil
+	case good && claim.placed:
+		return name, nil
 	case it.put == nil:
 		return "", notSent(g)
 	case state == weft.BlobPresent:
@@ -209,11 +224,11 @@ func (d *Dir) place(it item, state weft.BlobState) (string, error) {
 			return "", fmt.Errorf("replace unfinished content: %w", err)
 		}
 	}
-	name := d.object(g, it.exec)
+	claim.placed, name = false, d.object(g, it.exec)
 	if err := it.put(name); err != nil {
 		return "", fmt.Errorf("put content: %w", explainFull(err))
 	}
-	s.placed[g]++
+	claim.placed = true
 	return name, nil
 }
 

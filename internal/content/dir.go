@@ -56,7 +56,15 @@ type Dir struct {
 // A stripe guards the placing of the objects whose digests fall into it.
 type stripe struct {
 	sync.Mutex
-	placed map[weft.Digest]int // by operations under way: their bytes are good
+	claims map[weft.Digest]*claim
+}
+
+// A claim is kept on a digest by each batch from before it reserves until after it has
+// confirmed, or failed. So one that was told absent, and comes to place when another
+// has placed and even confirmed meanwhile, knows that the object is good.
+type claim struct {
+	batches int
+	placed  bool
 }
 
 const (
@@ -74,7 +82,7 @@ func Open(path string, l Ledger, log *slog.Logger) (*Dir, error) {
 	}
 	d := &Dir{path: path, ledger: l, log: log, reserve: -1, hashers: runtime.GOMAXPROCS(0), syncEach: 16}
 	for i := range d.stripes {
-		d.stripes[i].placed = make(map[weft.Digest]int)
+		d.stripes[i].claims = make(map[weft.Digest]*claim)
 	}
 	if err := d.layOut(); err != nil {
 		return nil, fmt.Errorf("open content: %w", err)

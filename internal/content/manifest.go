@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,9 +150,10 @@ func (d *Dir) ReadManifest(ctx context.Context, g weft.Digest) (weft.Manifest, e
 	return weft.DecodeManifest(text)
 }
 
-// WithParents adds the directories that paths of m imply, with mode 0755, and sorts:
-// so trees have the same manifest whether their directories were listed or not.
+// WithParents returns m with the directories that paths of m imply, mode 0755, in
+// order: so trees have the same manifest whether their directories were listed or not.
 func WithParents(m weft.Manifest) weft.Manifest {
+	m.Entries = slices.Clone(m.Entries)
 	folders := make(map[string]bool)
 	for _, e := range m.Entries {
 		if e.Kind == weft.Folder {
