@@ -99,6 +99,11 @@ func (f *FrameReader) Next() (digest [32]byte, size int64, content io.Reader, er
 	}
 	switch kind {
 	case frameEnd:
+		// The end of the stream itself is read too: an HTTP server that answers before
+		// closes the connection, on which the client may still be writing.
+		if _, err := f.r.ReadByte(); !errors.Is(err, io.EOF) {
+			return digest, 0, nil, errors.Join(errors.New("frame: something follows the end"), err)
+		}
 		return digest, 0, nil, io.EOF
 	case frameFail:
 		return digest, 0, nil, f.failure()
