@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weft-dev/weft"
 )
@@ -42,4 +43,24 @@ func (s *Store) SeemTagged(ctx context.Context, project weft.ProjectID, tags wef
 		return -1, err
 	}
 	return len(keys), err
+}
+
+// InsertRuns makes Runs of one Plan, all at once, and has them all done.
+func (s *Store) InsertRuns(ctx context.Context, p weft.Plan, runs []weft.Run) error {
+	for chunk := range slices.Chunk(runs, 1000) {
+		err := s.write(ctx, func(ctx context.Context, t *tx) error {
+			_, err := t.insertRuns(ctx, chunk, map[weft.PlanID]weft.Plan{p.ID: p})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.exec(ctx, "UPDATE run SET status = $1, due_at = NULL", statusCode(weft.Done)); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, "UPDATE data SET state = $1, ts = created_at", dataUsable)
+		return err
+	})
 }

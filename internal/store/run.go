@@ -222,23 +222,45 @@ func (t *tx) projects(ctx context.Context) ([]weft.ProjectID, error) {
 }
 
 const runInsert = `INSERT INTO run (id, project, plan, status, rev, attempt, created_at, updated_at, started_at, ended_at, due_at,
-	cause, cause_by, combination, inputs, outputs) VALUES `
+	exit_code, exit_message, reason, image, cause, cause_by, combination, inputs, outputs) VALUES `
 
 // insertRuns writes new Runs, of one or more Plans, and their Data, inputs, tags and
 // events. A Run whose combination of inputs exists already is left out. It returns how
 // many were made.
 func (t *tx) insertRuns(ctx context.Context, runs []weft.Run, plans map[weft.PlanID]weft.Plan) (int, error) {
-	const columns = 16
+	made, err := t.insertRunRows(ctx, runs, plans)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.insertInputs(ctx, made); err != nil {
+		return 0, err
+	}
+	if err := t.insertOutputs(ctx, made, plans); err != nil {
+		return 0, err
+	}
+	events := make([]weft.Event, len(made))
+	for i, r := range made {
+		events[i] = weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, To: r.Status, By: r.Cause.By}
+	}
+	return len(made), t.addEvents(ctx, events...)
+}
+
+// insertRunRows writes the rows of Runs, and returns those that were not there already.
+func (t *tx) insertRunRows(ctx context.Context, runs []weft.Run, plans map[weft.PlanID]weft.Plan) ([]weft.Run, error) {
+	const columns = 20
 	args := make([]any, 0, columns*len(runs))
 	for i := range runs {
 		r := &runs[i]
-		due := any(nil)
-		if r.Status == weft.Waiting {
+		due, code, message := any(nil), any(nil), any(nil)
+		if r.Status != weft.Deactivated && !r.Status.Ended() {
 			due = micros(r.CreatedAt)
+		}
+		if r.Exit != nil {
+			code, message = int64(r.Exit.Code), textOrNull(r.Exit.Message)
 		}
 		inputs := inputsOf(*r)
 		args = append(args, r.ID[:], r.Project[:], r.Plan[:], statusCode(r.Status), r.Rev, r.Attempt, micros(r.CreatedAt), micros(r.UpdatedAt),
-			orNull(r.StartedAt), orNull(r.EndedAt), due,
+			orNull(r.StartedAt), orNull(r.EndedAt), due, code, message, textOrNull(r.Reason), digestOrNull(r.Image),
 			slices.Index(causes[:], r.Cause.Kind), idOrNull(r.Cause.By), combination(inputs), inputs, outputsOf(*r, plans[r.Plan]))
 	}
 	made := make(map[weft.RunID]bool, len(runs))
@@ -248,21 +270,7 @@ func (t *tx) insertRuns(ctx context.Context, runs []weft.Run, plans map[weft.Pla
 		made[id] = true
 		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	runs = slices.DeleteFunc(runs, func(r weft.Run) bool { return !made[r.ID] })
-	if err := t.insertInputs(ctx, runs); err != nil {
-		return 0, err
-	}
-	if err := t.insertOutputs(ctx, runs, plans); err != nil {
-		return 0, err
-	}
-	events := make([]weft.Event, len(runs))
-	for i, r := range runs {
-		events[i] = weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, To: r.Status, By: r.Cause.By}
-	}
-	return len(runs), t.addEvents(ctx, events...)
+	return slices.DeleteFunc(slices.Clone(runs), func(r weft.Run) bool { return !made[r.ID] }), err
 }
 
 // outputsOf returns the ids of a Run's outputs and log as they are stored.
