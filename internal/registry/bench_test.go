@@ -2,9 +2,11 @@ package registry_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/weft-dev/weft"
@@ -91,5 +93,26 @@ func BenchmarkPullLayer(b *testing.B) {
 	b.SetBytes(benchSize)
 	for b.Loop() {
 		s.send(b, "GET", s.server.URL+"/v2/r/blobs/"+d.String(), nil)
+	}
+}
+
+// BenchmarkUnpackLayer unpacks 20,000 files, 200 MB in all.
+func BenchmarkUnpackLayer(b *testing.B) {
+	const files, size = 20_000, 10_000
+	var text strings.Builder
+	line := strings.Repeat("All that is gold does not glitter. ", size/35+1)[:size]
+	for i := range files {
+		fmt.Fprintf(&text, "f 0644 d%d/f%d %s\n", i%100, i, line)
+	}
+	img := imageOf(b, text.String())
+	b.SetBytes(files * size)
+	for b.Loop() {
+		b.StopTimer()
+		u := setupLayers(b)
+		d := u.push(img)
+		b.StartTimer()
+		if _, err := u.Unpack(b.Context(), d); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

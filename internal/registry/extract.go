@@ -128,35 +128,38 @@ func (x *extractor) resolve(dir string) (string, error) {
 			continue
 		}
 		next := filepath.Join(real, step)
-		info, err := os.Lstat(next)
+		target, err := x.enter(next)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			if err := x.implied(next); err != nil {
-				return "", err
-			}
-			real = next
 		case err != nil:
 			return "", err
-		case info.IsDir():
+		case target == "":
 			real = next
-		case info.Mode()&fs.ModeSymlink != 0:
-			if links++; links > maxLinks {
-				return "", weft.Errorf(weft.Invalid, "too many symbolic links")
-			}
-			text, err := os.Readlink(next)
-			if err != nil {
-				return "", err
-			}
-			if path.IsAbs(text) {
-				real = x.root
-			}
-			todo = append(strings.Split(text, "/"), todo...)
-		default:
-			return "", weft.Errorf(weft.Invalid, "it lies below a file")
+			continue
 		}
+		if links++; links > maxLinks {
+			return "", weft.Errorf(weft.Invalid, "too many symbolic links")
+		}
+		if path.IsAbs(target) {
+			real = x.root
+		}
+		todo = append(strings.Split(target, "/"), todo...)
 	}
 	x.lastDir, x.lastReal = dir, real
 	return real, nil
+}
+
+// enter makes sure that something is a directory, or returns the target if it is a link.
+func (x *extractor) enter(name string) (target string, err error) {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", x.implied(name)
+	case err != nil || info.IsDir():
+		return "", err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return os.Readlink(name)
+	}
+	return "", weft.Errorf(weft.Invalid, "it lies below a file")
 }
 
 // implied makes a directory that the layer has no entry for. In an overlay its mode

@@ -3,7 +3,10 @@ package registry
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weft-dev/weft"
@@ -84,8 +87,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c := &call{h, w, r, r.Context(), project, rt}
-	act := c.actions()[r.Method]
+	actions := c.actions()
+	act := actions[r.Method]
 	if act == nil {
+		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(actions)), ", "))
 		return fail(http.StatusMethodNotAllowed, unsupported, r.Method+" is not supported here")
 	}
 	return act()

@@ -20,7 +20,9 @@ func TestBase(t *testing.T) {
 		t.Errorf("version is %q", got)
 	}
 	s.do("ann", "GET", "/v2", "").want(200, "{}")
-	s.do("ann", "POST", "/v2/", "").want(405, "UNSUPPORTED")
+	if got := s.do("ann", "POST", "/v2/", "").want(405, "UNSUPPORTED").head.Get("Allow"); got != "GET, HEAD" {
+		t.Errorf("Allow is %q", got)
+	}
 }
 
 func TestMonolithicUpload(t *testing.T) {

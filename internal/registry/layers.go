@@ -258,6 +258,9 @@ func (l *Layers) read(ctx context.Context, x *extractor, want, blob weft.Digest)
 	return nil
 }
 
+// maxWindow bounds the memory that a zstd layer can demand.
+const maxWindow = 128 << 20
+
 // decompress tells by its first bytes how a layer is compressed, as media types are
 // not to be trusted.
 func decompress(r io.Reader) (io.ReadCloser, error) {
@@ -274,7 +277,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 		}
 		return z, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b)
+		z, err := zstd.NewReader(b, zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, weft.Errorf(weft.Invalid, "the layer is damaged: %w", err)
 		}

@@ -106,12 +106,9 @@ func (c *call) putManifest() error {
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(body(c.w, c.r), maxManifest+1))
+	text, err := c.manifestBody()
 	if err != nil {
-		return fail(http.StatusBadRequest, manifestInvalid, "the body broke off")
-	}
-	if len(text) > maxManifest {
-		return fail(http.StatusRequestEntityTooLarge, sizeInvalid, "a manifest has at most 4 MiB")
+		return err
 	}
 	m, err := readManifest(text, c.r.Header.Get("Content-Type"))
 	if err != nil {
@@ -135,15 +132,26 @@ func (c *call) putManifest() error {
 	if err != nil {
 		return err
 	}
-	if !m.Subject.IsZero() {
-		c.w.Header().Set("Oci-Subject", m.Subject.String())
-	}
 	head := c.w.Header()
+	if !m.Subject.IsZero() {
+		head.Set("Oci-Subject", m.Subject.String()) // says that referrers are kept
+	}
 	head.Set("Location", "/v2/"+c.repo+"/manifests/"+m.Digest.String())
 	head.Set(digestHeader, m.Digest.String())
 	head.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+func (c *call) manifestBody() ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(body(c.w, c.r), maxManifest+1))
+	if err != nil {
+		return nil, fail(http.StatusBadRequest, manifestInvalid, "the body broke off")
+	}
+	if len(text) > maxManifest {
+		return nil, fail(http.StatusRequestEntityTooLarge, sizeInvalid, "a manifest has at most 4 MiB")
+	}
+	return text, nil
 }
 
 // checkParts refuses a manifest that names what the repository does not have. A

@@ -29,18 +29,24 @@ type system struct {
 	server  *httptest.Server
 	host    string // of the server, with its port
 	dir     string
+	broken  chan struct{} // gets a value when a request that the client broke off has been served
 }
 
 func setup(t testing.TB) *system {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s := &system{t: t, catalog: newMemory(), dir: t.TempDir()}
+	s := &system{t: t, catalog: newMemory(), dir: t.TempDir(), broken: make(chan struct{}, 16)}
 	var err error
 	if s.content, err = content.Open(s.dir, s.catalog, log); err != nil {
 		t.Fatal(err)
 	}
 	s.handler = registry.NewHandler(registry.Config{Catalog: s.catalog, Content: s.content, Authorise: authorise, Log: log})
-	s.server = httptest.NewServer(s.handler)
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.handler.ServeHTTP(w, r)
+		if r.Header.Get("Breaks-Off") != "" {
+			s.broken <- struct{}{}
+		}
+	}))
 	s.host = strings.TrimPrefix(s.server.URL, "http://")
 	t.Cleanup(func() {
 		s.server.Close()
