@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -94,10 +95,17 @@ func (im *Images) remember(key recentKey, d weft.Digest) {
 // resolve asks what the tag means now; only what is not here is transferred.
 func (p *pull) resolve(ctx context.Context) (weft.Digest, error) {
 	var none weft.Digest
-	if head, err := remote.Head(p.ref, p.options...); err == nil { // costs nothing at registries that limit pulls
-		if d, err := p.local(ctx, p.project, p.repo, head.Digest.String()); err == nil {
+	var away *url.Error
+	head, err := remote.Head(p.ref, p.options...) // costs nothing at registries that limit pulls
+	switch {
+	case errors.As(err, &away):
+		return none, p.explain(err)
+	case err == nil:
+		d, err := p.local(ctx, p.project, p.repo, head.Digest.String())
+		if err == nil {
 			return d, p.retag(ctx, head.Digest.String())
-		} else if weft.KindOf(err) != weft.NotFound || errors.Is(err, errNoPlatform) {
+		}
+		if weft.KindOf(err) != weft.NotFound || errors.Is(err, errNoPlatform) {
 			return none, err
 		}
 	}
