@@ -87,16 +87,16 @@ const (
 )
 
 // drain reads on after a refusal, for a while, so that the answer reaches a client
-// that is still sending.
+// that is still sending. One that waits for permission to send will not send.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
-	rc := http.NewResponseController(w)
-	if rc.Flush() != nil {
+	watched, ok := r.Body.(*watchedBody)
+	if !ok || r.Header.Get("Expect") != "" || http.NewResponseController(w).Flush() != nil {
 		return
 	}
-	end := time.Now().Add(drainFor)
+	watched.end = time.Now().Add(drainFor)
 	buf := make([]byte, 64<<10)
-	for n := 0; n < drainMost && time.Now().Before(end); {
-		k, err := r.Body.Read(buf)
+	for n := 0; n < drainMost; {
+		k, err := watched.Read(buf)
 		if err != nil {
 			return
 		}

@@ -64,12 +64,12 @@ func (s *Server) findData(w http.ResponseWriter, r *http.Request) error {
 	}, func(v weft.DataView) string { return v.Next }, wireData)
 }
 
-// onData is the path of operations on one Data.
-type onData struct {
+// DataPath is the path of operations on one Data.
+type DataPath struct {
 	ID string `path:"id"`
 }
 
-func (s *Server) getData(ctx context.Context, in *onData) (*body[api.DataDetail], error) {
+func (s *Server) getData(ctx context.Context, in *DataPath) (*body[api.DataDetail], error) {
 	v, err := s.data(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func (s *Server) data(ctx context.Context, id string) (weft.DataView, error) {
 }
 
 type tagDataInput struct {
-	onData
-	dryRunParam
+	DataPath
+	DryRunParam
 	Body api.TagChange
 }
 

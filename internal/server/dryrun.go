@@ -13,14 +13,14 @@ import (
 // dryRunFirst is how many runs of each plan a dry run names.
 const dryRunFirst = 20
 
-// dryRunParam is the parameter of operations that can say what they would do.
-type dryRunParam struct {
+// DryRunParam is the parameter of operations that can say what they would do.
+type DryRunParam struct {
 	DryRun string `query:"dry_run" doc:"change nothing; answer which runs the change would make"`
 	dry    bool
 }
 
 // Resolve reads the parameter, which may also be there without a value.
-func (p *dryRunParam) Resolve(ctx huma.Context) []error {
+func (p *DryRunParam) Resolve(ctx huma.Context) []error {
 	u := ctx.URL()
 	var err error
 	if p.dry, err = flagOf(u.Query(), "dry_run"); err != nil {

@@ -117,6 +117,14 @@ func (rec *recorder) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
+// FlushError sends what there is, the header at least.
+func (rec *recorder) FlushError() error {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return http.NewResponseController(rec.ResponseWriter).Flush()
+}
+
 // Unwrap lets http.ResponseController reach the connection.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
@@ -132,12 +140,17 @@ func (rec *recorder) code() int {
 // connections, and the locks behind them, for ever.
 type watchedBody struct {
 	io.ReadCloser
-	rc *http.ResponseController
+	rc  *http.ResponseController
+	end time.Time // reading ends then at the latest; zero: never
 }
 
 // Read implements io.Reader.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.deadline(time.Now().Add(bodyStall))
+	until := time.Now().Add(bodyStall)
+	if !b.end.IsZero() && b.end.Before(until) {
+		until = b.end
+	}
+	b.deadline(until)
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.deadline(time.Time{})

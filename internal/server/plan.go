@@ -85,7 +85,7 @@ func planQuery(q url.Values) (weft.PlanQuery, error) {
 }
 
 type createPlanInput struct {
-	dryRunParam
+	DryRunParam
 	Body api.PlanSpec
 }
 
@@ -123,7 +123,7 @@ func (s *Server) wouldCreatePlan(ctx context.Context, p weft.Plan) (*body[change
 	return answer(changed[api.PlanDetail]{would: s.would([]weft.PlanRuns{{Plan: p, Total: total, First: first}})}, err)
 }
 
-type onPlan struct {
+type PlanPath struct {
 	ID string `path:"id"`
 }
 
@@ -143,7 +143,7 @@ func (s *Server) plan(ctx context.Context, text string) (weft.PlanView, error) {
 	return s.Store.Plan(ctx, principal(ctx).Project, id)
 }
 
-func (s *Server) getPlan(ctx context.Context, in *onPlan) (*body[api.PlanDetail], error) {
+func (s *Server) getPlan(ctx context.Context, in *PlanPath) (*body[api.PlanDetail], error) {
 	v, err := s.plan(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -172,8 +172,8 @@ func (s *Server) changePlan(ctx context.Context, text string, change func(*weft.
 	return answer(s.showPlan(v), nil)
 }
 
-func (s *Server) setActive(active bool) func(context.Context, *onPlan) (*body[api.PlanDetail], error) {
-	return func(ctx context.Context, in *onPlan) (*body[api.PlanDetail], error) {
+func (s *Server) setActive(active bool) func(context.Context, *PlanPath) (*body[api.PlanDetail], error) {
+	return func(ctx context.Context, in *PlanPath) (*body[api.PlanDetail], error) {
 		return s.changePlan(ctx, in.ID, func(p *weft.Plan) error {
 			p.Active = active
 			return nil
@@ -182,7 +182,7 @@ func (s *Server) setActive(active bool) func(context.Context, *onPlan) (*body[ap
 }
 
 type changeResourcesInput struct {
-	onPlan
+	PlanPath
 	Body api.ResourceChange
 }
 
@@ -207,7 +207,7 @@ func (s *Server) changeResources(ctx context.Context, in *changeResourcesInput) 
 }
 
 type changeAnnotationsInput struct {
-	onPlan
+	PlanPath
 	Body api.AnnotationChange
 }
 
@@ -223,7 +223,7 @@ func (s *Server) changeAnnotations(ctx context.Context, in *changeAnnotationsInp
 }
 
 type setServiceAccountInput struct {
-	onPlan
+	PlanPath
 	Body api.ServiceAccount
 }
 
@@ -241,7 +241,7 @@ func (s *Server) setServiceAccount(ctx context.Context, in *setServiceAccountInp
 	})
 }
 
-func (s *Server) unsetServiceAccount(ctx context.Context, in *onPlan) (*body[api.PlanDetail], error) {
+func (s *Server) unsetServiceAccount(ctx context.Context, in *PlanPath) (*body[api.PlanDetail], error) {
 	return s.changePlan(ctx, in.ID, func(p *weft.Plan) error {
 		p.ServiceAccount = ""
 		return nil
@@ -249,7 +249,7 @@ func (s *Server) unsetServiceAccount(ctx context.Context, in *onPlan) (*body[api
 }
 
 type setRunLimitInput struct {
-	onPlan
+	PlanPath
 	Body api.RunLimit
 }
 

@@ -82,7 +82,7 @@ func runQuery(q url.Values) (query weft.RunQuery, some bool, err error) {
 	return query, plans && inputs && outputs, err
 }
 
-type onRun struct {
+type RunPath struct {
 	ID string `path:"id"`
 }
 
@@ -102,7 +102,7 @@ func (s *Server) run(ctx context.Context, text string) (weft.RunView, error) {
 	return s.Store.Run(ctx, principal(ctx).Project, id)
 }
 
-func (s *Server) getRun(ctx context.Context, in *onRun) (*body[api.RunDetail], error) {
+func (s *Server) getRun(ctx context.Context, in *RunPath) (*body[api.RunDetail], error) {
 	v, err := s.run(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -110,8 +110,8 @@ func (s *Server) getRun(ctx context.Context, in *onRun) (*body[api.RunDetail], e
 	return answer(wireRun(v), nil)
 }
 
-func (s *Server) stopRun(fail bool) func(context.Context, *onRun) (*body[api.RunDetail], error) {
-	return func(ctx context.Context, in *onRun) (*body[api.RunDetail], error) {
+func (s *Server) stopRun(fail bool) func(context.Context, *RunPath) (*body[api.RunDetail], error) {
+	return func(ctx context.Context, in *RunPath) (*body[api.RunDetail], error) {
 		id, err := runID(in.ID)
 		if err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func (s *Server) stopRun(fail bool) func(context.Context, *onRun) (*body[api.Run
 	}
 }
 
-func (s *Server) retryRun(ctx context.Context, in *onRun) (*struct{}, error) {
+func (s *Server) retryRun(ctx context.Context, in *RunPath) (*struct{}, error) {
 	id, err := runID(in.ID)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (s *Server) retryRun(ctx context.Context, in *onRun) (*struct{}, error) {
 	return nil, err
 }
 
-func (s *Server) deleteRun(ctx context.Context, in *onRun) (*struct{}, error) {
+func (s *Server) deleteRun(ctx context.Context, in *RunPath) (*struct{}, error) {
 	id, err := runID(in.ID)
 	if err != nil {
 		return nil, err

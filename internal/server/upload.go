@@ -145,7 +145,7 @@ func (s *Server) receiveBatch(r *http.Request, u *upload) (any, error) {
 	frames := api.NewFrameReader(r.Body)
 	blobs, err := s.Content.PutBatch(r.Context(), u.pin, u.lease(), func() ([32]byte, int64, io.Reader, error) {
 		digest, size, content, err := frames.Next()
-		return digest, size, content, explainFrame(err)
+		return digest, size, frameContent{content}, explainFrame(err)
 	})
 	if err != nil {
 		return nil, err
@@ -156,6 +156,14 @@ func (s *Server) receiveBatch(r *http.Request, u *upload) (any, error) {
 		got.Bytes += b.Size
 	}
 	return got, nil
+}
+
+// frameContent reads the content of a frame.
+type frameContent struct{ io.Reader }
+
+func (c frameContent) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	return n, explainFrame(err)
 }
 
 // explainFrame makes an error in the framing the client's own.
@@ -191,12 +199,12 @@ func (s *Server) receiveFile(r *http.Request, u *upload) (any, error) {
 	return api.BlobRef{Digest: blob.Digest.String(), Size: blob.Size}, nil
 }
 
-type onUpload struct {
+type UploadPath struct {
 	ID string `path:"id"`
 }
 
 type commitInput struct {
-	onUpload
+	UploadPath
 	Body api.Commit
 }
 
@@ -271,7 +279,7 @@ func (s *Server) sentManifest(ctx context.Context, u *upload, digest weft.Digest
 	return weft.DecodeManifest(text)
 }
 
-func (s *Server) cancelUpload(ctx context.Context, in *onUpload) (*struct{}, error) {
+func (s *Server) cancelUpload(ctx context.Context, in *UploadPath) (*struct{}, error) {
 	u, err := s.upload(ctx, in.ID)
 	if err != nil {
 		return nil, err

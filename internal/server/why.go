@@ -19,7 +19,7 @@ const (
 )
 
 type whyInput struct {
-	onPlan
+	PlanPath
 	Data string `query:"data" required:"true" doc:"id of the data"`
 }
 
@@ -100,8 +100,8 @@ func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why) string {
 	return "the data fits, and its runs are about to be made"
 }
 
-// graphParam says how far to walk.
-type graphParam struct {
+// GraphParam says how far to walk.
+type GraphParam struct {
 	Upstream   string `query:"upstream" doc:"true: the plans that feed it"`
 	Downstream string `query:"downstream" doc:"true: the plans that it feeds"`
 	Depth      string `query:"depth" doc:"steps from plan to plan; absent or 0: all"`
@@ -111,7 +111,7 @@ type graphParam struct {
 }
 
 // Resolve reads the parameters.
-func (p *graphParam) Resolve(ctx huma.Context) []error {
+func (p *GraphParam) Resolve(ctx huma.Context) []error {
 	u := ctx.URL()
 	var q url.Values = u.Query()
 	var err error
@@ -122,8 +122,8 @@ func (p *graphParam) Resolve(ctx huma.Context) []error {
 }
 
 type planGraphInput struct {
-	onPlan
-	graphParam
+	PlanPath
+	GraphParam
 }
 
 // planGraph walks from a Plan to those around it.
