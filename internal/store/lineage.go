@@ -143,32 +143,48 @@ func (t *tx) runsBeside(ctx context.Context, query string, data []weft.DataID) (
 	return runs, err
 }
 
-// lineageOf reads the rows of what was found, in one state of the database. What has
-// been removed since it was found is left out.
+// lineageOf reads the rows of what was found. What has been removed since it was found is
+// left out.
 func (s *Store) lineageOf(ctx context.Context, q weft.LineageQuery, data []weft.DataID, runs []weft.RunID) (weft.Lineage, error) {
 	l := weft.Lineage{Start: q.Start}
-	err := s.read(ctx, func(t *tx) error {
-		found, err := t.row(ctx, "SELECT 1 FROM data WHERE id = $1 AND project = $2", []any{q.Start[:], q.Project[:]}, new(int))
-		if err != nil {
-			return err
+	if len(data) == 0 { // nothing leads to or from it
+		data = []weft.DataID{q.Start}
+	}
+	rows, err := many(ctx, s, "SELECT "+dataColumns+" FROM data WHERE id", data, dataScanner, func(d *dataRow) weft.DataID { return d.ID })
+	if err != nil {
+		return l, err
+	}
+	rows = inSequence(data, rows, func(d *dataRow) weft.DataID { return d.ID })
+	if len(rows) == 0 || rows[0].ID != q.Start || rows[0].Project != q.Project {
+		return l, notFound("data", q.Start)
+	}
+	runRows, err := s.manyRuns(ctx, runs)
+	if err != nil {
+		return l, err
+	}
+	others, err := s.manyRuns(ctx, otherMakers(rows, runs))
+	if err != nil {
+		return l, err
+	}
+	err = s.read(ctx, func(t *tx) (err error) {
+		var makers []weft.Run
+		var plans map[weft.PlanID]weft.Plan
+		if l.Runs, l.Plans, err = t.bindAll(ctx, runRows); err == nil {
+			makers, plans, err = t.bindAll(ctx, others)
 		}
-		if !found {
-			return notFound("data", q.Start)
+		if err == nil {
+			maps.Copy(plans, l.Plans)
+			l.Data = describe(rows, append(makers, l.Runs...), plans)
 		}
-		rows, err := t.runsByID(ctx, raw(runs...), "")
-		if err != nil {
-			return err
-		}
-		if l.Runs, l.Plans, err = t.bindAll(ctx, inSequence(runs, rows, func(r *runRow) weft.RunID { return r.ID })); err != nil {
-			return err
-		}
-		if len(data) == 0 { // the index may not know a Data that is quite new
-			data = []weft.DataID{q.Start}
-		}
-		l.Data, err = t.dataOfLineage(ctx, data, l)
 		return err
 	})
 	return l, err
+}
+
+func (s *Store) manyRuns(ctx context.Context, ids []weft.RunID) ([]runRow, error) {
+	id := func(r *runRow) weft.RunID { return r.ID }
+	rows, err := many(ctx, s, "SELECT "+runColumns+" FROM run WHERE id", ids, func() func(scanner) (runRow, error) { return scanRun }, id)
+	return inSequence(ids, rows, id), err
 }
 
 // inSequence puts what was read by id into the order of ids, and leaves out what is missing.
@@ -186,52 +202,33 @@ func inSequence[T, V any](ids []weft.ID[T], items []V, id func(*V) weft.ID[T]) [
 	return out
 }
 
-// dataOfLineage reads Data, in the order of their ids. The Runs of the lineage, which
-// make most of them, are known already.
-func (t *tx) dataOfLineage(ctx context.Context, ids []weft.DataID, l weft.Lineage) ([]weft.Data, error) {
-	rows, err := t.dataByID(ctx, raw(ids...))
-	if err != nil {
-		return nil, err
+// otherMakers returns the Runs that make some of the Data but are not among the runs.
+func otherMakers(rows []dataRow, runs []weft.RunID) []weft.RunID {
+	known := make(map[weft.RunID]bool, len(runs))
+	for _, id := range runs {
+		known[id] = true
 	}
-	rows = inSequence(ids, rows, func(d *dataRow) weft.DataID { return d.ID })
-	makers := make(map[weft.RunID]*weft.Run, len(l.Runs))
-	for i := range l.Runs {
-		makers[l.Runs[i].ID] = &l.Runs[i]
-	}
-	plans, err := t.otherMakers(ctx, rows, makers, l.Plans)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]weft.Data, len(rows))
+	var others []weft.RunID
 	for i := range rows {
-		if r := makers[rows[i].Source.Run]; r != nil {
-			data[i] = rows[i].source(*r, plans[r.Plan])
+		if id := rows[i].Source.Run; !known[id] {
+			known[id] = true
+			others = append(others, id)
 		}
 	}
-	return data, nil
+	return others
 }
 
-// otherMakers reads the Runs that make some of the Data but are not in the lineage, and
-// returns the Plans of all.
-func (t *tx) otherMakers(ctx context.Context, rows []dataRow, makers map[weft.RunID]*weft.Run, plans map[weft.PlanID]weft.Plan) (map[weft.PlanID]weft.Plan, error) {
-	var missing []weft.RunID
+// describe makes Data of rows, by what the Runs say that make them.
+func describe(rows []dataRow, runs []weft.Run, plans map[weft.PlanID]weft.Plan) []weft.Data {
+	at := make(map[weft.RunID]int, len(runs))
+	for i := range runs {
+		at[runs[i].ID] = i
+	}
+	data := make([]weft.Data, 0, len(rows))
 	for i := range rows {
-		if _, ok := makers[rows[i].Source.Run]; !ok {
-			missing = append(missing, rows[i].Source.Run)
+		if n, ok := at[rows[i].Source.Run]; ok { // else both are just being removed
+			data = append(data, rows[i].source(runs[n], plans[runs[n].Plan]))
 		}
 	}
-	if len(missing) == 0 {
-		return plans, nil
-	}
-	found, err := t.runsByID(ctx, raw(missing...), "")
-	if err != nil {
-		return nil, err
-	}
-	runs, others, err := t.bindAll(ctx, found)
-	for i := range runs {
-		makers[runs[i].ID] = &runs[i]
-	}
-	all := maps.Clone(plans)
-	maps.Copy(all, others)
-	return all, err
+	return data
 }

@@ -10,16 +10,16 @@ import (
 // stays listed, and so does a number that came to stand for another Data. Whoever uses
 // them looks at the rows anyhow, and so sees what is true.
 type postings struct {
-	of    map[tagKey]uint32 // a number, or (with many set) an index into lists
+	of    map[tagKey]uint32 // a number, or (with listed set) an index into lists
 	lists [][]uint32        // each ascending
 	times []int64           // by number: the timestamp as stored, for the order of lists
 	stale int               // entries that may be wrong
 	size  int               // entries
 }
 
-// many marks an entry of postings.of that stands for a list. Most tags that are rare at
+// listed marks an entry of postings.of that stands for a list. Most tags that are rare at
 // all are on one Data only, and need no list.
-const many = 1 << 31
+const listed = 1 << 31
 
 func newPostings() *postings { return &postings{of: map[tagKey]uint32{}} }
 
@@ -29,13 +29,13 @@ func (p *postings) add(tag tagKey, n uint32) {
 	switch {
 	case !ok:
 		p.of[tag] = n
-	case at&many == 0 && at == n:
+	case at&listed == 0 && at == n:
 		return
-	case at&many == 0:
-		p.of[tag] = many | uint32(len(p.lists))
+	case at&listed == 0:
+		p.of[tag] = listed | uint32(len(p.lists))
 		p.lists = append(p.lists, []uint32{min(at, n), max(at, n)})
 	default:
-		list := &p.lists[at&^many]
+		list := &p.lists[at&^listed]
 		if last := len(*list) - 1; (*list)[last] < n {
 			*list = append(*list, n)
 			break
@@ -58,7 +58,7 @@ func (p *postings) bulk(tag tagKey, numbers []uint32) {
 		p.of[tag] = numbers[0]
 		return
 	}
-	p.of[tag] = many | uint32(len(p.lists))
+	p.of[tag] = listed | uint32(len(p.lists))
 	p.lists = append(p.lists, slices.Clone(numbers))
 }
 
@@ -83,10 +83,10 @@ func (p *postings) list(tag tagKey) []uint32 {
 	switch {
 	case !ok:
 		return nil
-	case at&many == 0:
+	case at&listed == 0:
 		return []uint32{at}
 	}
-	return p.lists[at&^many]
+	return p.lists[at&^listed]
 }
 
 // all returns the Data listed under all of the tags.

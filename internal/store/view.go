@@ -19,24 +19,37 @@ type dataRow struct {
 
 const dataColumns = "id, project, run, nth, state, ts, tags, tree, files, bytes, created_at"
 
-func scanData(r scanner) (dataRow, error) {
-	var row dataRow
-	var tags string
-	var created int64
-	err := r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags, &row.Tree, &row.Files, &row.Bytes, &created)
-	if err != nil {
+// dataScanner returns a function that reads rows. Many Data have the same tags, which it
+// decodes once.
+func dataScanner() func(scanner) (dataRow, error) {
+	decoded := map[string]weft.Tags{}
+	return func(r scanner) (dataRow, error) {
+		row, text, err := scanData(r)
+		if err != nil {
+			return row, err
+		}
+		tags, ok := decoded[text]
+		if !ok {
+			tags, err = decodeTags(text)
+			decoded[text] = tags
+		}
+		row.Tags = slices.Clip(tags)
 		return row, err
 	}
+}
+
+func scanData(r scanner) (row dataRow, tags string, err error) {
+	var created int64
+	err = r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags, &row.Tree, &row.Files, &row.Bytes, &created)
 	row.Timestamp, row.CreatedAt = timestampOf(row.ts), fromMicros(created)
-	row.Tags, err = decodeTags(tags)
-	return row, err
+	return row, tags, err
 }
 
 // dataByID reads Data by id, in no order.
 func (t *tx) dataByID(ctx context.Context, ids [][]byte) ([]dataRow, error) {
-	rows := make([]dataRow, 0, len(ids))
+	rows, scan := make([]dataRow, 0, len(ids)), dataScanner()
 	err := t.byIDs(ctx, "SELECT "+dataColumns+" FROM data WHERE id IN", ids, "", func(r scanner) error {
-		row, err := scanData(r)
+		row, err := scan(r)
 		rows = append(rows, row)
 		return err
 	})
