@@ -20,19 +20,19 @@ type account struct {
 }
 
 // lookUp finds USER or USER:GROUP, as the config of an image has it, names or
-// numbers, in the image's own files. Empty is root. As with Docker, a number need
+// numbers, in the files below root, which is the image's. Empty is root. As with Docker, a number need
 // not be listed, and the groups that list the user count only if none is named.
-func lookUp(user string) (account, error) {
+func lookUp(root, user string) (account, error) {
 	name, group, grouped := strings.Cut(user, ":")
 	if name == "" {
 		name = "0"
 	}
 	a := account{home: "/"}
-	login, err := a.fromPasswd(name)
+	login, err := a.fromPasswd(root, name)
 	if err != nil {
 		return a, err
 	}
-	err = eachLine("etc/group", func(f []string) {
+	err = eachLine(root, "etc/group", func(f []string) {
 		if len(f) < 4 {
 			return
 		}
@@ -60,10 +60,10 @@ func lookUp(user string) (account, error) {
 
 // fromPasswd sets what /etc/passwd says of the user, and returns the login name, if
 // it is known.
-func (a *account) fromPasswd(name string) (login string, err error) {
+func (a *account) fromPasswd(root, name string) (login string, err error) {
 	uid, numeric := parseID(name)
 	found := false
-	err = eachLine("etc/passwd", func(f []string) {
+	err = eachLine(root, "etc/passwd", func(f []string) {
 		if found || len(f) < 6 || f[0] != name && (!numeric || f[2] != name) {
 			return
 		}
@@ -93,8 +93,8 @@ func parseID(s string) (uint32, bool) {
 
 // eachLine calls do with the fields of each line of a file in the image. A file that
 // is not there has no lines.
-func eachLine(name string, do func(fields []string)) error {
-	file, err := openInRoot(name, 0)
+func eachLine(root, name string, do func(fields []string)) error {
+	file, err := openInRoot(root, name, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}

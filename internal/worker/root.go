@@ -59,12 +59,12 @@ func (t Task) mountRoot() error {
 // makeTmp sees to it that everybody can write to /tmp.
 func makeTmp() error {
 	const mode = 0o1777
-	tmp, err := openInRoot("tmp", unix.O_DIRECTORY)
+	tmp, err := openInRoot(dirRoot, "tmp", unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) {
 		if err := os.Mkdir(dirRoot+"/tmp", 0o755); err != nil {
 			return fmt.Errorf("make /tmp: %w", err)
 		}
-		tmp, err = openInRoot("tmp", unix.O_DIRECTORY)
+		tmp, err = openInRoot(dirRoot, "tmp", unix.O_DIRECTORY)
 	}
 	if err != nil {
 		return fmt.Errorf("open /tmp: %w", err)
@@ -83,9 +83,10 @@ func makeTmp() error {
 	return nil
 }
 
-// openInRoot opens a file of the root file system, whose links lead nowhere else.
-func openInRoot(name string, flags uint64) (*os.File, error) {
-	root, err := unix.Open(dirRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// openInRoot opens a file below dir to read it. Links lead nowhere else: to them, dir
+// is the root.
+func openInRoot(dir, name string, flags uint64) (*os.File, error) {
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +104,13 @@ func openInRoot(name string, flags uint64) (*os.File, error) {
 // fillSpec completes the spec with what must be looked up in the root file system,
 // and gives the outputs to the program's user.
 func (t Task) fillSpec() error {
-	a, err := lookUp(t.User)
+	a, err := lookUp(dirRoot, t.User)
 	if err != nil {
 		return err
 	}
 	p := t.Spec.Process
-	p.User.UID, p.User.GID, p.User.AdditionalGids = a.uid, a.gid, a.groups
+	p.User.UID, p.User.GID = a.uid, a.gid
+	p.User.AdditionalGids = append(a.groups, p.User.AdditionalGids...) // a device may have brought some
 	if !slices.ContainsFunc(p.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOME=") }) {
 		p.Env = append(p.Env, "HOME="+a.home)
 	}

@@ -61,6 +61,12 @@ func noProgram(b *bench) {
 	if seen, _ := b.run(job); seen.Code != 126 {
 		b.Errorf("seen %+v; want code 126", seen)
 	}
+	job = b.job()
+	job.Entrypoint = []string{"/noformat"}
+	seen, log := b.run(job)
+	if seen.Code == 0 || !strings.Contains(seen.Message+log, "format") {
+		b.Errorf("seen %+v, log %q; want it to say that the format is wrong", seen, log)
+	}
 }
 
 const (

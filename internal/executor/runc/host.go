@@ -1,31 +1,25 @@
 package runc
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/weft-dev/weft"
-	"github.com/weft-dev/weft/internal/executor"
 )
 
 // A host is what this machine offers to containers.
 type host struct {
 	mounts           []specs.Mount // that every container has
 	rlimits          []specs.POSIXRlimit
+	capabilities     *specs.LinuxCapabilities
+	seccomp          *specs.LinuxSeccomp
 	unified          bool // cgroups of version 2 only
 	swapLimit        bool // the cgroup can limit swap
 	cgroupNamespaces bool
@@ -47,6 +41,10 @@ func readHost(o Options) (host, error) {
 	h.mounts = mounts()
 	var err error
 	if h.rlimits, err = rlimits(); err != nil {
+		return h, err
+	}
+	h.capabilities = capabilities(o.Network)
+	if h.seccomp, err = filter(h.capabilities); err != nil {
 		return h, err
 	}
 	dirs := o.CDIDirs
@@ -116,97 +114,4 @@ func (h host) inject(spec *specs.Spec, devices []string) error {
 		return fmt.Errorf("inject devices: %w", err)
 	}
 	return nil
-}
-
-// Capacity is what the machine has: its processors and memory (or what this
-// process's cgroup may use of it), and the devices that CDI describes.
-func (e *Executor) Capacity(ctx context.Context) (executor.Capacity, error) {
-	memory, err := memoryTotal()
-	if err != nil {
-		return executor.Capacity{}, err
-	}
-	c := executor.Capacity{
-		Resources: weft.Resources{
-			"cpu":    *resource.NewQuantity(int64(runtime.NumCPU()), resource.DecimalSI),
-			"memory": *resource.NewQuantity(memory, resource.BinarySI),
-		},
-		Devices: map[string][]string{},
-		Labels:  slices.Clone(e.host.labels),
-	}
-	if err := e.host.devices.Refresh(); err != nil {
-		e.options.Log.Warn("some CDI devices cannot be used", "error", err)
-	}
-	for _, name := range e.host.units() {
-		kind, _, _ := strings.Cut(name, "=")
-		c.Devices[kind] = append(c.Devices[kind], name)
-	}
-	for kind, names := range c.Devices {
-		c.Resources[kind] = *resource.NewQuantity(int64(len(names)), resource.DecimalSI)
-	}
-	maps.Copy(c.Resources, e.options.Capacity)
-	return c, ctx.Err()
-}
-
-// units returns one CDI name for each device. A device may have several names, such
-// as its number and its serial, and there may be names for all or some together.
-func (h host) units() []string {
-	names := h.devices.ListDevices()
-	slices.SortFunc(names, func(a, b string) int { // nvidia.com/gpu=2 before =10 before =GPU-8a…
-		if d := len(a) - len(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	})
-	nodes := map[string][]string{}
-	for _, name := range names {
-		for _, n := range h.devices.GetDevice(name).ContainerEdits.DeviceNodes {
-			nodes[name] = append(nodes[name], n.Path)
-		}
-		slices.Sort(nodes[name])
-	}
-	var units []string
-	for _, name := range names {
-		if !slices.ContainsFunc(names, func(other string) bool {
-			return other != name && sameKind(name, other) && supersedes(nodes[other], nodes[name], slices.Index(names, other) < slices.Index(names, name))
-		}) {
-			units = append(units, name)
-		}
-	}
-	return units
-}
-
-func sameKind(a, b string) bool {
-	ka, _, _ := strings.Cut(a, "=")
-	kb, _, _ := strings.Cut(b, "=")
-	return ka == kb
-}
-
-// supersedes reports whether a name for other makes one for mine superfluous: it
-// means the same and comes first, or it means a part of it.
-func supersedes(other, mine []string, first bool) bool {
-	if len(other) == 0 {
-		return false
-	}
-	for _, node := range other {
-		if !slices.Contains(mine, node) {
-			return false
-		}
-	}
-	return len(other) < len(mine) || first
-}
-
-func memoryTotal() (int64, error) {
-	file, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, fmt.Errorf("read memory size: %w", err)
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) > 1 && f[0] == "MemTotal:" {
-			kilobytes, err := strconv.ParseInt(f[1], 10, 64)
-			return kilobytes << 10, err
-		}
-	}
-	return 0, errors.Join(lines.Err(), errors.New("read memory size: /proc/meminfo does not tell"))
 }

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,6 +34,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	exectest.WorkPlaces
 	program string
+	network string
 
 	mu     sync.Mutex
 	images map[weft.Digest]runc.Image
@@ -67,7 +70,7 @@ func (w *world) Open(t testing.TB) executor.Executor {
 		t.Fatal(err)
 	}
 	w.open, err = runc.New(runc.Options{
-		Dir: filepath.Join(w.Dir, "runs"), Places: w, Images: w, Worker: []string{self, "supervise"},
+		Dir: filepath.Join(w.Dir, "runs"), Places: w, Images: w, Worker: []string{self, "supervise"}, Network: w.network,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -94,6 +97,7 @@ func (w *world) Image(t testing.TB, i exectest.Image) weft.Digest {
 		os.WriteFile(filepath.Join(layer, "etc/passwd"), []byte(i.Passwd), 0o644),
 		os.WriteFile(filepath.Join(layer, "etc/group"), []byte(i.Group), 0o644),
 		os.Link(w.program, filepath.Join(layer, exectest.Program)),
+		os.WriteFile(filepath.Join(layer, "noformat"), []byte("plain text"), 0o755),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -114,4 +118,75 @@ func TestRuncIsAnExecutor(t *testing.T) {
 	t.Parallel()
 	program := exectest.BuildProgram(t)
 	exectest.Run(t, func(t *testing.T) exectest.World { return newWorld(t, program) })
+}
+
+// TestManyLayers has more layers than their names would fit into one page.
+func TestManyLayers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, exectest.BuildProgram(t))
+	ex := w.Open(t)
+	job := script(t, w, "show", "/order", "show", "/layer-7")
+	img := w.images[job.Image]
+	for i := range 120 {
+		layer := filepath.Join(w.Dir, "layers", strings.Repeat("long", 20), strconv.Itoa(i))
+		err := errors.Join(
+			os.MkdirAll(layer, 0o755),
+			os.WriteFile(filepath.Join(layer, "order"), []byte(strconv.Itoa(i)+"\n"), 0o644),
+			os.WriteFile(filepath.Join(layer, "layer-"+strconv.Itoa(i)), []byte("there"), 0o644),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img.Layers = append(img.Layers, layer)
+	}
+	w.images[job.Image] = img
+	start(t, ex, job)
+	seen := await(t, ex, job.Attempt)
+	if got := logOf(t, ex, job.Attempt, false); seen.Code != 0 || got != "119\nthere" {
+		t.Errorf("seen %+v, log %q; want the uppermost layer's file", seen, got)
+	}
+	remove(t, ex, job.Attempt)
+}
+
+// TestNothingLeftBehind looks for what Remove must have removed.
+func TestNothingLeftBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, exectest.BuildProgram(t))
+	ex := w.Open(t)
+	job := script(t, w, "print", "ready", "after", "1h")
+	start(t, ex, job)
+	awaitText(t, ex, job.Attempt, "ready\n")
+	remove(t, ex, job.Attempt)
+	cgroups, err := filepath.Glob("/sys/fs/cgroup/*/weft/" + job.Attempt.String())
+	if err != nil || len(cgroups) > 0 {
+		t.Errorf("cgroups %v, %v", cgroups, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), job.Attempt.String()) {
+		t.Errorf("there are mounts, or %v", err)
+	}
+	for _, dir := range []string{"runs/attempts", "runs/runc"} {
+		if left, err := os.ReadDir(filepath.Join(w.Dir, dir)); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v, %v", dir, left, err)
+		}
+	}
+	if pids := supervisors(t, job.Attempt); len(pids) > 0 {
+		t.Errorf("supervisors %v", pids)
+	}
+}
+
+// TestOwnNetwork expects nothing but a loopback device.
+func TestOwnNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, exectest.BuildProgram(t))
+	w.network = runc.NetworkNone
+	ex := w.Open(t)
+	job := script(t, w, "show", "/proc/net/dev")
+	start(t, ex, job)
+	await(t, ex, job.Attempt)
+	const head = 2 // lines
+	if got := logOf(t, ex, job.Attempt, false); strings.Count(got, "\n") != head+1 || !strings.Contains(got, "lo:") {
+		t.Errorf("network devices: %s", got)
+	}
+	remove(t, ex, job.Attempt)
 }

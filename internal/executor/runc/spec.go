@@ -31,6 +31,11 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 		t.Log = filepath.Join(e.options.Places.Work(job.Attempt, job.Log), executor.LogFile)
 	}
 	mounts := slices.Clone(e.host.mounts)
+	for _, p := range paths(job) {
+		if p == "/" {
+			return t, weft.Errorf(weft.Invalid, "nothing can be mounted at /: the program itself is there")
+		}
+	}
 	for _, in := range job.Inputs {
 		tree, err := e.options.Places.Tree(ctx, in.Tree)
 		if err != nil {
@@ -52,9 +57,6 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 		return t, err
 	}
 	t.Spec = e.spec(job, image, args, mounts)
-	if t.Spec.Linux.Seccomp, err = seccomp.GetDefaultProfile(t.Spec); err != nil {
-		return t, fmt.Errorf("make seccomp profile: %w", err)
-	}
 	if err := e.host.inject(t.Spec, job.Devices); err != nil {
 		return t, err
 	}
@@ -79,6 +81,18 @@ func command(job executor.Job, image Image) ([]string, error) {
 	return words, nil
 }
 
+// paths are where the job has something mounted.
+func paths(job executor.Job) []string {
+	var ps []string
+	for _, in := range job.Inputs {
+		ps = append(ps, in.Path)
+	}
+	for _, out := range job.Outputs {
+		ps = append(ps, out.Path)
+	}
+	return ps
+}
+
 func bind(source, destination string, options ...string) specs.Mount {
 	return specs.Mount{Type: "bind", Source: source, Destination: destination, Options: append([]string{"bind", "rprivate"}, options...)}
 }
@@ -88,7 +102,8 @@ func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []s
 	if !path.IsAbs(workDir) {
 		workDir = path.Join("/", workDir)
 	}
-	capabilities := e.capabilities()
+	// When the machine as a whole runs out of memory, a program goes rather than the server.
+	oomScore := 500
 	namespaces := []specs.LinuxNamespace{
 		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 	}
@@ -103,12 +118,11 @@ func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []s
 		Version: "1.0.2",
 		Root:    &specs.Root{},
 		Process: &specs.Process{
-			Args: args,
-			Cwd:  workDir,
-			Env:  environment(image.Env, job.Env, hostname),
-			Capabilities: &specs.LinuxCapabilities{
-				Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
-			},
+			Args:            args,
+			Cwd:             workDir,
+			Env:             environment(image.Env, job.Env, hostname),
+			Capabilities:    e.host.capabilities,
+			OOMScoreAdj:     &oomScore,
 			NoNewPrivileges: true,
 			Rlimits:         e.host.rlimits,
 		},
@@ -118,6 +132,7 @@ func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []s
 			CgroupsPath:   path.Join(e.options.Cgroup, job.Attempt.String()),
 			Resources:     e.resources(job.Resources),
 			Namespaces:    namespaces,
+			Seccomp:       e.host.seccomp,
 			MaskedPaths:   maskedPaths(),
 			ReadonlyPaths: readonlyPaths(),
 		},
@@ -141,15 +156,24 @@ func environment(image, job []string, hostname string) []string {
 
 // capabilities are Docker's. Only CAP_NET_RAW is missing on the machine's own
 // network, where it would let a container read all that passes, such as tokens.
-func (e *Executor) capabilities() []string {
+func capabilities(network string) *specs.LinuxCapabilities {
 	caps := []string{
 		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_SETGID", "CAP_SETUID",
 		"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 	}
-	if e.options.Network == NetworkNone {
+	if network == NetworkNone {
 		caps = append(caps, "CAP_NET_RAW")
 	}
-	return caps
+	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+}
+
+// filter is Docker's default seccomp profile for these capabilities.
+func filter(caps *specs.LinuxCapabilities) (*specs.LinuxSeccomp, error) {
+	profile, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: caps}})
+	if err != nil {
+		return nil, fmt.Errorf("make seccomp profile: %w", err)
+	}
+	return profile, nil
 }
 
 // resources turns the plan's limits into the cgroup's. There is no swap beyond the
