@@ -35,7 +35,7 @@ func (c *common) showData(w io.Writer, d api.DataDetail) error {
 	p.add("data", st.bold(d.KnitID))
 	p.add("tags", c.paintTags(st, userTags(d.Tags)))
 	p.add("time", dataTime(d))
-	p.add("content", content(d))
+	p.add("content", contentWords(d))
 	p.add("digest", d.Digest)
 	p.add("made by", c.runWords(st, d.Upstream.Run)+" at "+sourcePath(d.Upstream))
 	for _, u := range d.Downstreams {
@@ -62,7 +62,7 @@ func dataTime(d api.DataDetail) string {
 	return tagValue(d.Tags, weft.KeyTransient)
 }
 
-func content(d api.DataDetail) string {
+func contentWords(d api.DataDetail) string {
 	if d.Digest == "" {
 		return ""
 	}

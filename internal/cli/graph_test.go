@@ -133,12 +133,6 @@ const digits = `
 	tags page type:page
 `
 
-// inZone shows local times as UTC, as golden files need.
-func inZone(m *testing.M) int {
-	time.Local = time.UTC
-	return m.Run()
-}
-
 func TestDrawLineage(t *testing.T) {
 	t.Parallel()
 	g := lineageGraph(history(t, digits))
