@@ -20,6 +20,7 @@ var errBroken = errors.New("the line broke")
 
 func TestPutRefusesWhatIsNotAnnounced(t *testing.T) {
 	t.Parallel()
+	d, l := setup(t)
 	big := bytes.Repeat([]byte("x"), smallFile+1000)
 	for name, c := range map[string]struct {
 		data []byte
@@ -34,7 +35,6 @@ func TestPutRefusesWhatIsNotAnnounced(t *testing.T) {
 		"too short, large":    {big, weft.Digest{}, int64(len(big)) + 1},
 		"too long, large":     {big, weft.Digest{}, int64(len(big)) - 1},
 	} {
-		d, l := setup(t)
 		_, err := d.Put(t.Context(), "p", later(), c.want, c.size, bytes.NewReader(c.data))
 		if weft.KindOf(err) != weft.Invalid {
 			t.Errorf("%s: %v", name, err)

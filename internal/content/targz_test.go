@@ -129,6 +129,7 @@ func TestReadTarGzRefuses(t *testing.T) {
 	z := gzip.NewWriter(&noTar)
 	z.Write(bytes.Repeat([]byte("this is no tar. "), 100))
 	z.Close()
+	d, l := setup(t)
 	for name, c := range map[string]struct {
 		in   []byte
 		says string
@@ -161,7 +162,6 @@ func TestReadTarGzRefuses(t *testing.T) {
 		"a bit flipped":          {flipped, "damaged"},
 		"wrong checksum":         {checksum, "damaged"},
 	} {
-		d, l := setup(t)
 		_, err := PutTarGz(t.Context(), d, "p", later(), bytes.NewReader(c.in))
 		if weft.KindOf(err) != weft.Invalid || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v (%s), want %q", name, err, weft.KindOf(err), c.says)

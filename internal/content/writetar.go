@@ -5,64 +5,24 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
-	"sync"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/pgzip"
 
 	"github.com/weft-dev/weft"
-)
-
-const (
-	zipBlock    = 1 << 20
-	zippedAhead = 2 // blocks in work for each processor
 )
 
 // WriteTarGz writes the files and links of a manifest as a gzipped tar that knit can
 // unpack: without entries for directories, as it would make files of them. It gets
 // contents from open, which Dir.OpenBlob is in a function of this form.
 func WriteTarGz(ctx context.Context, w io.Writer, m weft.Manifest, open func(weft.Digest) (io.ReadCloser, error)) error {
-	out := &stoppable{w: w}
-	z, err := pgzip.NewWriterLevel(out, gzip.BestSpeed)
-	if err != nil {
-		return fmt.Errorf("write archive: %w", err)
-	}
-	if err := z.SetConcurrency(zipBlock, zippedAhead*runtime.GOMAXPROCS(0)); err != nil {
-		return fmt.Errorf("write archive: %w", err)
-	}
+	z := newZipWriter(w)
 	if err := writeTar(ctx, z, m, open); err != nil {
-		out.stop()
-		z.Close() // ends its goroutines; it has nothing to say any more
+		z.stop(err) // what is not whole must not get the end of what is
+		z.Close()   // returns that error again
 		return fmt.Errorf("write archive: %w", err)
 	}
 	if err := z.Close(); err != nil {
 		return fmt.Errorf("write archive: %w", err)
 	}
 	return nil
-}
-
-// A stoppable writer drops what comes after stop: an archive that is not whole must not
-// get the end of one that is.
-type stoppable struct {
-	mu      sync.Mutex
-	w       io.Writer
-	stopped bool
-}
-
-func (s *stoppable) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return len(p), nil
-	}
-	return s.w.Write(p)
-}
-
-func (s *stoppable) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
 }
 
 func writeTar(ctx context.Context, w io.Writer, m weft.Manifest, open func(weft.Digest) (io.ReadCloser, error)) error {
