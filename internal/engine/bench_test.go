@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -66,12 +67,13 @@ func benchProject(b *testing.B, s *store.Store) (weft.ProjectID, weft.PrincipalI
 // of the Data it pushes.
 func makeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.PrincipalID, name string, n int, active bool) int {
 	b.Helper()
+	sealEmpty(b, s)
 	side := int(math.Ceil(math.Sqrt(float64(n))))
 	tags := func(kind string) weft.Tags { return must(weft.ParseTags(name + ":" + kind)) }
 	for i := range side {
 		for _, kind := range []string{"left", "right"} {
 			_, err := s.PushData(b.Context(), weft.Push{Project: project, By: by, Plan: weft.PlanUploaded, Run: weft.NewID[weft.Run](),
-				Data: weft.NewID[weft.Data](), Tags: tags(kind), Tree: weft.Tree{Digest: weft.Digest{byte(i)}}, At: time.Now().UTC()})
+				Data: weft.NewID[weft.Data](), Tags: tags(kind), Tree: weft.Tree{Digest: weft.Digest{1, byte(i)}}, At: time.Now().UTC()})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -96,6 +98,19 @@ func makeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.Prin
 		b.Fatal(fmt.Errorf("%d runs were made of %d", made, n))
 	}
 	return made
+}
+
+// sealEmpty records the empty tree, which void gives to all outputs.
+func sealEmpty(b *testing.B, s *store.Store) {
+	b.Helper()
+	tree, until := weft.Tree{Digest: weft.Manifest{}.Digest()}, time.Now().Add(24*time.Hour)
+	_, err := s.Reserve(b.Context(), "bench", until, []weft.Blob{{Digest: tree.Digest}})
+	if err == nil {
+		err = errors.Join(s.Confirm(b.Context(), []weft.Digest{tree.Digest}), s.AddTree(b.Context(), "bench", until, tree, nil))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // A void is a content store of empty trees that counts the Runs that have ended.
