@@ -138,20 +138,20 @@ func (g *PlanGraph) Admits(p Plan) error {
 	identity := p.Identity()
 	for _, q := range g.Plans() {
 		if q.Image == p.Image && q.Identity() == identity {
-			return Errorf(Conflict, "an equal plan exists: %s", q.ID).WithSee(q.ID.String()).
-				WithAdvice("use that one, or change the image, the arguments, the inputs or the outputs")
+			return Errorf(Conflict, "an equal plan is registered: %s", q.ID).WithSee(q.ID.String()).
+				WithAdvice("use that plan; only active, resources, service account and annotations of it can be changed")
 		}
 	}
 	if loop := g.Cycle(p); loop != nil {
 		names := make([]string, len(loop))
 		for i, id := range loop {
-			names[i] = id.String()
+			names[i] = "plan " + id.String()
 			if id == p.ID {
-				names[i] = "the new plan"
+				names[i] = "this plan"
 			}
 		}
-		return Errorf(Conflict, "the plan would close a loop: %s", strings.Join(names, " → ")).
-			WithAdvice("its runs would never end; change the tags of an input or an output")
+		return Errorf(Conflict, "the plan would close a loop and run for ever: %s", strings.Join(names, " → ")).
+			WithAdvice("change a tag of an output, or of the input that it feeds")
 	}
 	return nil
 }

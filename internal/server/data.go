@@ -61,7 +61,7 @@ func (s *Server) findData(w http.ResponseWriter, r *http.Request) error {
 	return answerList(w, r, page, func(p weft.Page) iter.Seq2[weft.DataView, error] {
 		query.Page = p
 		return s.Store.FindData(r.Context(), query)
-	}, func(v weft.DataView) string { return v.Next }, wireData)
+	}, func(v weft.DataView) string { return v.Next }, newListEncoder().data)
 }
 
 // DataPath is the path of operations on one Data.
@@ -151,25 +151,18 @@ func (s *Server) getLineage(w http.ResponseWriter, r *http.Request) error {
 // writeLineage sends a Lineage piece by piece.
 func writeLineage(w http.ResponseWriter, l weft.Lineage) error {
 	w.Header().Set("Content-Type", "application/json")
-	j := newJSONWriter(w)
-	j.raw(`{"start":` + quoted(l.Start.String()) + `,"data":[`)
-	for i, d := range l.Data {
-		if i > 0 {
-			j.raw(",")
-		}
-		if err := j.value(wireLineageData(d)); err != nil {
-			return err
-		}
+	j, enc := newJSONWriter(w), newListEncoder()
+	j.raw(`{"start":` + quoted(l.Start.String()) + `,"data":`)
+	if err := array(j, l.Data, enc.lineageData); err != nil {
+		return err
 	}
-	j.raw(`],"runs":[`)
-	for i, run := range l.Runs {
-		if i > 0 {
-			j.raw(",")
-		}
-		if err := j.value(wireRun(weft.RunView{Run: run, Plan: l.Plans[run.Plan]})); err != nil {
-			return err
-		}
+	j.raw(`,"runs":`)
+	err := array(j, l.Runs, func(b []byte, r weft.Run) []byte {
+		return enc.run(b, weft.RunView{Run: r, Plan: l.Plans[r.Plan]})
+	})
+	if err != nil {
+		return err
 	}
-	j.raw("]}\n")
+	j.raw("}\n")
 	return j.w.Flush()
 }

@@ -61,16 +61,11 @@ func (s *Server) listFiles(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	j := newJSONWriter(w)
-	j.raw(`{"digest":` + quoted(d.Tree.String()) + `,"files":[`)
-	for i, e := range m.Entries {
-		if i > 0 {
-			j.raw(",")
-		}
-		if err := j.value(wireFile(e)); err != nil {
-			return err
-		}
+	j.raw(`{"digest":` + quoted(d.Tree.String()) + `,"files":`)
+	if err := array(j, m.Entries, encoded(wireFile)); err != nil {
+		return err
 	}
-	j.raw("]}\n")
+	j.raw("}\n")
 	return j.w.Flush()
 }
 

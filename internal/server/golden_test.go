@@ -104,6 +104,8 @@ func (p *player) play(text string) string {
 		case strings.HasPrefix(line, "!"):
 			p.out.WriteString(line)
 			p.act(strings.Fields(trimmed[1:]))
+		case strings.HasPrefix(line, "#"):
+			p.out.WriteString(line)
 		default:
 			if trimmed != "" && request != nil {
 				request = append(request, trimmed)

@@ -23,7 +23,7 @@ func (s *Server) imageRoutes() {
 }
 
 func (s *Server) listImages(w http.ResponseWriter, r *http.Request) error {
-	return writeList(w, s.images(r.Context()), func(i api.Image) api.Image { return i })
+	return writeList(w, s.images(r.Context()), encoded(func(i api.Image) api.Image { return i }))
 }
 
 // images yields every tag of every repository of the request's project.

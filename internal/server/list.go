@@ -2,8 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"iter"
 	"net/http"
 	"net/url"
@@ -23,95 +21,102 @@ const maxPage = 10_000
 // A jsonWriter writes JSON piece by piece.
 type jsonWriter struct {
 	w    *bufio.Writer
-	item bytes.Buffer
-	enc  *json.Encoder
+	rc   *http.ResponseController
+	item []byte
 }
 
 func newJSONWriter(w http.ResponseWriter) *jsonWriter {
-	j := &jsonWriter{w: bufio.NewWriterSize(w, listBuffer)}
-	j.enc = json.NewEncoder(&j.item)
-	j.enc.SetEscapeHTML(false)
-	return j
+	return &jsonWriter{w: bufio.NewWriterSize(w, listBuffer), rc: http.NewResponseController(w)}
 }
 
 // raw writes text as it is.
 func (j *jsonWriter) raw(text string) { j.w.WriteString(text) } // an error is kept, and returned by Flush
 
-// value writes a value, without the line feed that an Encoder adds.
-func (j *jsonWriter) value(v any) error {
-	j.item.Reset()
-	if err := j.enc.Encode(v); err != nil {
+// flush sends what was written.
+func (j *jsonWriter) flush() error {
+	if err := j.w.Flush(); err != nil {
 		return err
 	}
-	_, err := j.w.Write(bytes.TrimSuffix(j.item.Bytes(), []byte("\n")))
-	return err
+	return j.rc.Flush()
+}
+
+// array writes an array of items, each by encode. If it has many, it stops when
+// nobody reads them any more.
+func array[T any](j *jsonWriter, items []T, encode func([]byte, T) []byte) error {
+	j.raw("[")
+	for i, item := range items {
+		if i > 0 {
+			j.raw(",")
+		}
+		j.item = encode(j.item[:0], item)
+		if _, err := j.w.Write(j.item); err != nil {
+			return err
+		}
+	}
+	j.raw("]")
+	return nil
+}
+
+// encoded makes an encoder of a translation to a wire type.
+func encoded[T, W any](wire func(T) W) func([]byte, T) []byte {
+	return func(b []byte, item T) []byte { return appendValue(b, wire(item)) }
 }
 
 // writeList answers with what items yields, as a JSON array, item by item: the first
 // one is sent at once, the rest as it comes, and nothing is held. An error before the
 // first item is returned with nothing written.
-func writeList[T, W any](w http.ResponseWriter, items iter.Seq2[T, error], wire func(T) W) error {
+func writeList[T any](w http.ResponseWriter, items iter.Seq2[T, error], encode func([]byte, T) []byte) error {
 	j := newJSONWriter(w)
-	n := 0
-	begin := func() {
-		w.Header().Set("Content-Type", "application/json")
-		j.raw("[")
-	}
+	separator := "["
 	for item, err := range items {
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			begin()
-		} else {
-			j.raw(",")
+		first := separator == "["
+		if first {
+			w.Header().Set("Content-Type", "application/json")
 		}
-		if err := j.value(wire(item)); err != nil {
+		j.raw(separator)
+		separator = ","
+		j.item = encode(j.item[:0], item)
+		if _, err := j.w.Write(j.item); err != nil {
 			return err
 		}
-		if n == 0 {
-			if err := j.flush(w); err != nil {
+		if first {
+			if err := j.flush(); err != nil {
 				return err
 			}
 		}
-		n++
 	}
-	if n == 0 {
-		begin()
+	if separator == "[" {
+		w.Header().Set("Content-Type", "application/json")
+		j.raw("[")
 	}
 	j.raw("]\n")
 	return j.w.Flush()
 }
 
-func (j *jsonWriter) flush(w http.ResponseWriter) error {
-	if err := j.w.Flush(); err != nil {
-		return err
-	}
-	return http.NewResponseController(w).Flush()
-}
-
 // writePage answers with one page: at most limit items, and the position after them
 // in the header Link, if there are more.
-func writePage[T, W any](w http.ResponseWriter, r *http.Request, items iter.Seq2[T, error], limit int, next func(T) string, wire func(T) W) error {
-	page := make([]W, 0, min(limit, maxPage))
-	position := ""
+func writePage[T any](w http.ResponseWriter, r *http.Request, items iter.Seq2[T, error], limit int, next func(T) string, encode func([]byte, T) []byte) error {
+	page, n, position := []byte{'['}, 0, ""
 	for item, err := range items {
 		if err != nil {
 			return err
 		}
-		if len(page) == limit {
+		if n == limit {
 			setNext(w, r, position)
 			break
 		}
-		page, position = append(page, wire(item)), next(item)
+		if n > 0 {
+			page = append(page, ',')
+		}
+		page, position = encode(page, item), next(item)
+		n++
 	}
 	w.Header().Set("Content-Type", "application/json")
-	j := newJSONWriter(w)
-	if err := j.value(page); err != nil {
-		return err
-	}
-	j.raw("\n")
-	return j.w.Flush()
+	_, err := w.Write(append(page, "]\n"...))
+	return err
 }
 
 func setNext(w http.ResponseWriter, r *http.Request, position string) {
@@ -121,13 +126,13 @@ func setNext(w http.ResponseWriter, r *http.Request, position string) {
 }
 
 // answerList answers with all items, or one page if the request asks for that.
-func answerList[T, W any](w http.ResponseWriter, r *http.Request, page weft.Page, find func(weft.Page) iter.Seq2[T, error], next func(T) string, wire func(T) W) error {
+func answerList[T any](w http.ResponseWriter, r *http.Request, page weft.Page, find func(weft.Page) iter.Seq2[T, error], next func(T) string, encode func([]byte, T) []byte) error {
 	if page.Limit == 0 {
-		return writeList(w, find(page), wire)
+		return writeList(w, find(page), encode)
 	}
 	more := page
 	more.Limit++ // one more than asked for tells whether there is a next page
-	return writePage(w, r, find(more), page.Limit, next, wire)
+	return writePage(w, r, find(more), page.Limit, next, encode)
 }
 
 // pageParams documents what pageOf reads.

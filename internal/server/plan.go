@@ -60,7 +60,7 @@ func (s *Server) findPlans(w http.ResponseWriter, r *http.Request) error {
 	return answerList(w, r, page, func(p weft.Page) iter.Seq2[weft.PlanView, error] {
 		query.Page = p
 		return s.Store.FindPlans(r.Context(), query)
-	}, func(v weft.PlanView) string { return v.Next }, wirePlan)
+	}, func(v weft.PlanView) string { return v.Next }, encoded(s.showPlan))
 }
 
 func planQuery(q url.Values) (weft.PlanQuery, error) {
@@ -107,7 +107,7 @@ func (s *Server) createPlan(ctx context.Context, in *createPlanInput) (*body[cha
 	if err != nil {
 		return nil, err
 	}
-	return did(wirePlan(v), nil)
+	return did(s.showPlan(v), nil)
 }
 
 func (s *Server) wouldCreatePlan(ctx context.Context, p weft.Plan) (*body[changed[api.PlanDetail]], error) {

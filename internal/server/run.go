@@ -57,7 +57,7 @@ func (s *Server) findRuns(w http.ResponseWriter, r *http.Request) error {
 		}
 		query.Page = p
 		return s.Store.FindRuns(r.Context(), query)
-	}, func(v weft.RunView) string { return v.Next }, wireRun)
+	}, func(v weft.RunView) string { return v.Next }, newListEncoder().run)
 }
 
 // runQuery reads a query; some is false when it can find nothing.

@@ -29,6 +29,9 @@ func (s *Server) why(ctx context.Context, in *whyInput) (*body[api.Why], error) 
 	if err != nil {
 		return nil, err
 	}
+	if in.Data == "" {
+		return nil, weft.Errorf(weft.Invalid, "the parameter data is missing").WithAdvice("say which data should be used by the plan: ?data=ID")
+	}
 	d, err := s.data(ctx, in.Data)
 	if err != nil {
 		return nil, err

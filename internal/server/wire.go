@@ -316,10 +316,6 @@ func wireSource(v weft.DataView) api.DataSource {
 	return src
 }
 
-func wireLineageData(d weft.Data) api.LineageData {
-	return api.LineageData{KnitID: d.ID.String(), Tags: wireTags(d.AllTags()), RunID: d.Source.Run.String()}
-}
-
 func wireFile(e weft.Entry) api.File {
 	f := api.File{Path: e.Path, Kind: "file", Mode: fmt.Sprintf("%04o", e.Mode), Size: e.Size}
 	switch e.Kind {
