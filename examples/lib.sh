@@ -7,9 +7,9 @@ server=""
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-# show prints a command as one would type it, and runs it.
+# show prints a command as one would type it, apart from its output, and runs it.
 show() {
-  printf '\033[2m$ %s\033[0m\n' "${*/#$weft/weft}"
+  printf '\033[2m$ %s\033[0m\n' "${*/#$weft/weft}" >&2
   "$@"
 }
 

@@ -16,19 +16,20 @@ step "2. Two programs become images, without a container engine"
 for program in trainer evaluator; do
   CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$work/$program" "./examples/digits/$program"
   go run ./examples/mkimage -o "$work/$program.tar" -name "digits/$program:v1" -user 65534 -entrypoint "/$program" "$work/$program:/$program"
-  show $weft image push "$work/$program.tar"
+  show $weft image push "$work/$program.tar" -o table
 done
 
 step "3. Real handwriting becomes Data"
 split_digits 1 600 "$work/training-600"
 split_digits 1201 597 "$work/test"
-training=$(show $weft data push "$work/training-600" --name --tag project:digits --tag type:training -o json | tee /dev/stderr | id knitId)
+training=$(show $weft data push "$work/training-600" --name --tag project:digits --tag type:training -o json | id knitId)
 show $weft data push "$work/test" --name --tag project:digits --tag type:test -o json >/dev/null
+$weft data find --tag project:digits -o table
 
 step "4. Two plans: one trains on every training set, one tests every model"
-show $weft plan apply --dry-run examples/digits/plans/train.yaml
+show $weft plan apply --dry-run examples/digits/plans/train.yaml -o table
 for plan in train evaluate; do
-  show $weft plan apply "examples/digits/plans/$plan.yaml" -o json >"$work/$plan.json"
+  show $weft plan apply "examples/digits/plans/$plan.yaml" -o json >/dev/null
 done
 
 step "5. Nobody starts anything: the tags match, so it runs"
@@ -43,7 +44,7 @@ echo "   drawn in $state/lineage.svg"
 
 step "7. One more training set makes exactly the runs that are new"
 split_digits 1 1200 "$work/training-1200"
-show $weft data push "$work/training-1200" --dry-run --name --tag project:digits --tag type:training
+show $weft data push "$work/training-1200" --dry-run --name --tag project:digits --tag type:training -o table
 more=$(show $weft data push "$work/training-1200" --name --tag project:digits --tag type:training -o json | id knitId)
 show $weft run wait --data "$more" --timeout 2m -o table
 [ "$(count_runs)" = 4 ] || { echo "expected 4 runs, found $(count_runs)" >&2; exit 1; }
