@@ -140,14 +140,19 @@ const (
 	archiveTrailer = "X-Checksum-Md5"
 )
 
-// PushArchive sends a tar.gz as knit does, and returns the data made of it.
-func (c *Client) PushArchive(ctx context.Context, archive io.Reader) (DataDetail, error) {
+// PushArchive sends a tar.gz as knit does, and returns the data made of it, which has
+// the tags from the beginning.
+func (c *Client) PushArchive(ctx context.Context, archive io.Reader, tags ...Tag) (DataDetail, error) {
+	q := url.Values{}
+	for _, t := range tags {
+		q.Add("tag", t.String())
+	}
 	sum := md5.New()
 	trailer := http.Header{archiveTrailer: nil}
 	body := &trailed{r: archive, sum: sum, atEnd: func() {
 		trailer[archiveTrailer] = []string{hex.EncodeToString(sum.Sum(nil))}
 	}}
-	req, err := c.build(ctx, request{method: http.MethodPost, path: at("data"), body: body})
+	req, err := c.build(ctx, request{method: http.MethodPost, path: at("data"), query: q, body: body})
 	if err != nil {
 		return DataDetail{}, err
 	}

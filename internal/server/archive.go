@@ -37,16 +37,32 @@ func (s *Server) pushArchive(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) receiveArchive(r *http.Request) (weft.DataView, error) {
 	var none weft.DataView
 	ctx := r.Context()
+	tags, err := weft.ParseTags(r.URL.Query()["tag"]...)
+	if err != nil {
+		return none, err
+	}
+	if err := (weft.TagChange{Add: tags}).Validate(); err != nil {
+		return none, err
+	}
 	if err := s.Content.Room(0); err != nil {
 		return none, err
 	}
 	pin := "archive-" + infoOf(ctx).id
 	until := func() time.Time { return time.Now().Add(pinLease) }
 	stop := s.extend(ctx, pin, pinLease/4, until)
-	defer s.release(context.WithoutCancel(ctx), pin) // for clients that leave, too
 	defer stop()
-	sum := md5.New()
-	tree, err := s.Content.PutArchive(ctx, pin, until(), io.TeeReader(r.Body, sum))
+	v, err := s.recordArchive(r, pin, until(), tags)
+	if err != nil {
+		s.release(context.WithoutCancel(ctx), pin) // of clients that leave, too
+	}
+	return v, err
+}
+
+// recordArchive seals what comes and makes a Data of it, which takes the pin's place.
+func (s *Server) recordArchive(r *http.Request, pin string, until time.Time, tags weft.Tags) (weft.DataView, error) {
+	var none weft.DataView
+	ctx, sum := r.Context(), md5.New()
+	tree, err := s.Content.PutArchive(ctx, pin, until, io.TeeReader(r.Body, sum))
 	if err != nil {
 		return none, err
 	}
@@ -54,7 +70,7 @@ func (s *Server) receiveArchive(r *http.Request) (weft.DataView, error) {
 	if want != "" && !strings.EqualFold(want, got) {
 		return none, weft.Errorf(weft.Invalid, "the archive arrived damaged: its MD5 is %s, and %s was sent", got, want).WithAdvice("push it again")
 	}
-	return s.Store.PushData(ctx, s.push(ctx, tree, nil, pin))
+	return s.Store.PushData(ctx, s.push(ctx, tree, tags, pin))
 }
 
 // push is what to record for an upload whose content is sealed.

@@ -47,7 +47,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", i.id)
 		rec := &recorder{ResponseWriter: w}
 		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
-		r.Body = &watchedBody{ReadCloser: r.Body, rc: http.NewResponseController(w)}
+		r.Body = &watchedBody{ReadCloser: r.Body, rc: http.NewResponseController(w), stall: s.stall}
 		done := s.metrics.begin()
 		defer func() {
 			p := recover()
@@ -140,13 +140,14 @@ func (rec *recorder) code() int {
 // connections, and the locks behind them, for ever.
 type watchedBody struct {
 	io.ReadCloser
-	rc  *http.ResponseController
-	end time.Time // reading ends then at the latest; zero: never
+	rc    *http.ResponseController
+	stall time.Duration
+	end   time.Time // reading ends then at the latest; zero: never
 }
 
 // Read implements io.Reader.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	until := time.Now().Add(bodyStall)
+	until := time.Now().Add(b.stall)
 	if !b.end.IsZero() && b.end.Before(until) {
 		until = b.end
 	}
@@ -155,17 +156,17 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.deadline(time.Time{})
 	}
-	return n, explainBody(err)
+	return n, b.explain(err)
 }
 
-// explainBody makes an error of a body that ends badly the client's own.
-func explainBody(err error) error {
+// explain makes an error of a body that ends badly the client's own.
+func (b *watchedBody) explain(err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return weft.Errorf(weft.Invalid, "nothing of the body came for %s", bodyStall).WithAdvice("send it again")
+		return weft.Errorf(weft.Invalid, "nothing of the body came for %s", b.stall).WithAdvice("send it again")
 	}
 	return weft.Errorf(weft.Invalid, "the body broke off: %w", err).WithAdvice("send it again")
 }

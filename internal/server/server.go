@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -47,6 +48,7 @@ type Server struct {
 	metrics *metrics
 	uploads *uploads
 	trees   *manifests
+	stall   time.Duration // of bodies
 
 	closing   chan struct{} // closed by Drain
 	closeOnce sync.Once
@@ -62,7 +64,7 @@ func New(c Config) *Server {
 	}
 	s := &Server{
 		Config: c, log: c.Log, guard: c.Guard, router: chi.NewRouter(),
-		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), closing: make(chan struct{}),
+		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), stall: bodyStall, closing: make(chan struct{}),
 	}
 	s.huma = huma.NewAPI(humaConfig(c.Version), adapter{s})
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {

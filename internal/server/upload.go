@@ -252,12 +252,8 @@ func (s *Server) record(ctx context.Context, u *upload, digest weft.Digest, tags
 	if err != nil {
 		return weft.DataID{}, err
 	}
-	v, err := s.Store.PushData(ctx, s.push(ctx, tree, tags, u.pin))
-	if err != nil {
-		return weft.DataID{}, err
-	}
-	s.release(ctx, u.pin)
-	return v.Data.ID, nil
+	v, err := s.Store.PushData(ctx, s.push(ctx, tree, tags, u.pin)) // releases the pin
+	return v.Data.ID, err
 }
 
 func (s *Server) sentManifest(ctx context.Context, u *upload, digest weft.Digest) (weft.Manifest, error) {
