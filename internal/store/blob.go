@@ -220,30 +220,22 @@ func (t *tx) holdBlobs(ctx context.Context, digests []weft.Digest) error {
 	return nil
 }
 
-// holdTrees makes sure, until the transaction ends, that the trees are there and are not
-// removed. It is to be called before Data refer to them.
-func (t *tx) holdTrees(ctx context.Context, digests []weft.Digest) error {
+// holdTrees returns which of the trees are there, and makes sure that those are not
+// removed until the transaction ends. It is to be called before Data refer to them.
+func (t *tx) holdTrees(ctx context.Context, digests []weft.Digest) (map[weft.Digest]bool, error) {
 	wanted := map[weft.Digest]bool{}
 	for _, d := range digests {
 		wanted[d] = true
 	}
-	err := t.byDigests(ctx, sortedDigests(wanted), "SELECT digest, state FROM tree WHERE digest IN (", ") ORDER BY digest"+t.s.forShare,
+	held := make(map[weft.Digest]bool, len(wanted))
+	err := t.byDigests(ctx, sortedDigests(wanted), "SELECT digest FROM tree WHERE state = 1 AND digest IN (", ") ORDER BY digest"+t.s.forShare,
 		func(r scanner) error {
 			var d weft.Digest
-			var state int
-			err := r.Scan(&d, &state)
-			if state == blobPresent {
-				delete(wanted, d)
-			}
+			err := r.Scan(&d)
+			held[d] = true
 			return err
 		})
-	if err != nil {
-		return err
-	}
-	for d := range wanted {
-		return weft.Errorf(weft.Conflict, "tree %s is not there (any more)", d).WithAdvice("send it again")
-	}
-	return nil
+	return held, err
 }
 
 // Confirm records that the bytes of reserved blobs are in place. It fails, with

@@ -138,6 +138,10 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 	if err != nil {
 		return nil, err
 	}
+	held, err := t.holdTrees(ctx, treesOf(saves))
+	if err != nil {
+		return nil, err
+	}
 	errs := make([]error, len(saves))
 	good := make([]*weft.Save, 0, len(saves))
 	var events []weft.Event
@@ -150,6 +154,9 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 			continue
 		case old.rev != v.Rev:
 			errs[i] = weft.Errorf(weft.Conflict, "run %s is %s now: it was changed by somebody else", v.Run.ID, old.status)
+			continue
+		case slices.ContainsFunc(treesOf(saves[i:i+1]), func(d weft.Digest) bool { return !held[d] }):
+			errs[i] = weft.Errorf(weft.Unavailable, "what run %s made was sealed too long ago, and is not held any more", v.Run.ID)
 			continue
 		}
 		good = append(good, v)
@@ -171,6 +178,19 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 		return nil, err
 	}
 	return errs, t.addEvents(ctx, events...)
+}
+
+// treesOf returns the trees that Data come to refer to by the saves.
+func treesOf(saves []weft.Save) []weft.Digest {
+	var digests []weft.Digest
+	for i := range saves {
+		for _, tree := range saves[i].Trees {
+			if !tree.Digest.IsZero() {
+				digests = append(digests, tree.Digest)
+			}
+		}
+	}
+	return digests
 }
 
 // lockRuns reads what the Runs are, always in one order, so that two who save the same

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -191,13 +192,25 @@ func (w *world) save(r weft.Run, to weft.Status) weft.Run {
 	trees := map[weft.DataID]weft.Tree{}
 	if to == weft.Done || to == weft.Failed {
 		for _, id := range r.OutputIDs() {
-			trees[id] = weft.Tree{Digest: weft.Digest{byte(len(trees) + 1)}, Files: 2, Bytes: 20}
+			trees[id] = w.tree(len(trees) + 1)
 		}
 	}
 	if err := w.s.SaveRuns(w.Context(), []weft.Save{{Run: next, Rev: r.Rev, Trees: trees}})[0]; err != nil {
 		w.Fatal(err)
 	}
 	return next
+}
+
+// tree seals the nth of some directories.
+func (w *world) tree(nth int) weft.Tree {
+	w.Helper()
+	tree := weft.Tree{Digest: weft.Digest{byte(nth)}, Files: 2, Bytes: 20}
+	ctx, until := w.Context(), time.Now().Add(time.Hour)
+	must(w.s.Reserve(ctx, "test", until, []weft.Blob{{Digest: tree.Digest}}))(w)
+	if err := errors.Join(w.s.Confirm(ctx, []weft.Digest{tree.Digest}), w.s.AddTree(ctx, "test", until, tree, nil)); err != nil {
+		w.Fatal(err)
+	}
+	return tree
 }
 
 // wantKind fails the test unless err is of a kind.
