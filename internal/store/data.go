@@ -36,14 +36,21 @@ func (s *Store) Data(ctx context.Context, project weft.ProjectID, id weft.DataID
 func (s *Store) FindData(ctx context.Context, q weft.DataQuery) iter.Seq2[weft.DataView, error] {
 	var seem []dataPos
 	open := func(t *tx) (*source[weft.Data], error) { return t.openData(ctx, q, seem) }
-	list := paged(ctx, s, q.Page, open, func(t *tx, keys []dataPos) ([]weft.DataView, error) {
+	list := paged(ctx, s, q.Page, open, func(t *tx, keys []dataPos) ([]weft.DataView, int, error) {
 		rows, err := t.dataByID(ctx, rawKeys(keys))
 		if err != nil {
-			return nil, fmt.Errorf("find data: %w", err)
+			return nil, 0, fmt.Errorf("find data: %w", err)
 		}
 		rows = arranged(keys, rows, func(d *dataRow) weft.DataID { return d.ID })
 		views, err := t.views(ctx, q.Project, rows)
-		return views, wrapped("find data", err)
+		if err != nil {
+			return nil, 0, fmt.Errorf("find data: %w", err)
+		}
+		if len(views) < len(rows) { // up to the first that was left out
+			last := rows[len(views)].ID
+			return views, slices.IndexFunc(keys, func(k dataPos) bool { return k.id == last }), nil
+		}
+		return views, len(keys), nil
 	})
 	return func(yield func(weft.DataView, error) bool) {
 		var err error

@@ -12,10 +12,10 @@ import (
 // FindRuns yields the Runs that q selects.
 func (s *Store) FindRuns(ctx context.Context, q weft.RunQuery) iter.Seq2[weft.RunView, error] {
 	open := func(t *tx) (*source[weft.Run], error) { return t.openRuns(ctx, q) }
-	return paged(ctx, s, q.Page, open, func(t *tx, keys []runPos) ([]weft.RunView, error) {
+	return paged(ctx, s, q.Page, open, func(t *tx, keys []runPos) ([]weft.RunView, int, error) {
 		rows, err := t.runsByID(ctx, rawKeys(keys), "")
 		if err != nil {
-			return nil, fmt.Errorf("find runs: %w", err)
+			return nil, 0, fmt.Errorf("find runs: %w", err)
 		}
 		rows = arranged(keys, rows, func(r *runRow) weft.RunID { return r.ID })
 		runs, plans, err := t.bindAll(ctx, rows)
@@ -23,7 +23,7 @@ func (s *Store) FindRuns(ctx context.Context, q weft.RunQuery) iter.Seq2[weft.Ru
 		for i, r := range runs {
 			views[i] = weft.RunView{Run: r, Plan: plans[r.Plan], Next: runPos{micros(r.UpdatedAt), r.ID}.String()}
 		}
-		return views, err
+		return views, len(keys), err
 	})
 }
 

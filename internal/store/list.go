@@ -106,6 +106,9 @@ func (s *source[T]) next(ctx context.Context, t *tx, after key[T], n int) (keys 
 		return keys, after, i+n >= len(s.fixed), nil
 	}
 	batch := n
+	if s.keep != nil {
+		batch = max(n, 4*firstChunk) // much will be left out
+	}
 	for looked := 0; len(keys) < n && looked < maxLook; looked += batch {
 		found, err := s.merge(ctx, t, after, batch)
 		if err != nil {
@@ -220,10 +223,10 @@ func (s *source[T]) from(b branch, after key[T]) key[T] {
 	return after
 }
 
-// paged yields the items of a list: of the keys that open's source gives, those that
-// load makes of them, chunk by chunk.
+// paged yields the items of a list: of the keys that open's source gives, what load makes
+// of them, chunk by chunk. load says how many of the keys it has dealt with, at least one.
 func paged[T, V any](ctx context.Context, s *Store, page weft.Page, open func(*tx) (*source[T], error),
-	load func(t *tx, keys []key[T]) ([]V, error)) iter.Seq2[V, error] {
+	load func(t *tx, keys []key[T]) ([]V, int, error)) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		var none V
 		var src *source[T]
@@ -247,7 +250,10 @@ func paged[T, V any](ctx context.Context, s *Store, page weft.Page, open func(*t
 				if keys, after, end, err = src.next(ctx, t, after, n); err != nil {
 					return err
 				}
-				items, err = load(t, keys)
+				dealt := 0
+				if items, dealt, err = load(t, keys); err == nil && dealt < len(keys) {
+					after, end = keys[dealt-1], false
+				}
 				return err
 			})
 			if err != nil {

@@ -38,6 +38,8 @@ BEGIN
     IF NOT has_schema_privilege('weft', current_schema(), 'CREATE') THEN
         EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO weft', current_schema());
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL; -- whoever connects owns the objects
 END
 $do$`
 

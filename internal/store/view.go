@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/weft-dev/weft"
 )
@@ -68,13 +69,17 @@ func (row *dataRow) source(r weft.Run, p weft.Plan) weft.Data {
 	return d
 }
 
-// views loads the neighbours of Data.
+// maxUses is how many uses of Data are loaded at once, but for a single Data.
+const maxUses = 2000
+
+// views loads the neighbours of the first few of the Data, at least one: as many as do
+// not have too many uses together.
 func (t *tx) views(ctx context.Context, project weft.ProjectID, rows []dataRow) ([]weft.DataView, error) {
 	set, err := t.planSet(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	uses, err := t.uses(ctx, rows)
+	uses, rows, err := t.uses(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -119,21 +124,31 @@ type useOf struct {
 	nth int
 }
 
-// uses returns the uses of each Data, by Run and input.
-func (t *tx) uses(ctx context.Context, rows []dataRow) (map[weft.DataID][]useOf, error) {
-	ids := make([]weft.DataID, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].ID
+// uses returns the uses of each of the first few Data, by Run and input, and those Data.
+func (t *tx) uses(ctx context.Context, rows []dataRow) (map[weft.DataID][]useOf, []dataRow, error) {
+	for {
+		ids := make([]weft.DataID, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].ID
+		}
+		limit := ""
+		if len(rows) > 1 {
+			limit = " LIMIT " + strconv.Itoa(maxUses+1)
+		}
+		uses, n := map[weft.DataID][]useOf{}, 0
+		err := t.byIDs(ctx, "SELECT data, run, nth FROM run_input WHERE data IN", raw(ids...), " ORDER BY data, run, nth"+limit, func(r scanner) error {
+			var id weft.DataID
+			var u useOf
+			err := r.Scan(&id, &u.run, &u.nth)
+			uses[id] = append(uses[id], u)
+			n++
+			return err
+		})
+		if err != nil || n <= maxUses || len(rows) <= 1 {
+			return uses, rows, err
+		}
+		rows = rows[:(len(rows)+1)/2]
 	}
-	uses := map[weft.DataID][]useOf{}
-	err := t.byIDs(ctx, "SELECT data, run, nth FROM run_input WHERE data IN", raw(ids...), " ORDER BY data, run, nth", func(r scanner) error {
-		var id weft.DataID
-		var u useOf
-		err := r.Scan(&id, &u.run, &u.nth)
-		uses[id] = append(uses[id], u)
-		return err
-	})
-	return uses, err
 }
 
 // runsAround returns the Runs that made the Data, and those that use them.
