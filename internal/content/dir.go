@@ -25,8 +25,8 @@ type Ledger interface {
 	Reserve(ctx context.Context, pin string, until time.Time, blobs []weft.Blob) ([]weft.BlobState, error)
 	// Confirm records that the bytes of reserved blobs are in place.
 	Confirm(ctx context.Context, digests []weft.Digest) error
-	// AddTree records a tree whose manifest and files were reserved under pin, which
-	// holds the tree as well from then on. It is Unavailable while the tree is being deleted.
+	// AddTree records a tree, which the pin holds from then on. It is a Conflict unless its
+	// manifest and files are confirmed, and Unavailable while the tree is being deleted.
 	AddTree(ctx context.Context, pin string, until time.Time, t weft.Tree, files []weft.Digest) error
 	// Doom marks what nothing refers to, and returns what has been so for longer than
 	// grace, or was returned before and not forgotten since. That is deleting from now on.

@@ -82,21 +82,21 @@ func (l *memory) AddTree(ctx context.Context, pin string, until time.Time, t wef
 	if tree != nil && tree.doomed {
 		return weft.Errorf(weft.Unavailable, "tree is being deleted")
 	}
+	if tree != nil {
+		tree.pins[pin], tree.since = until, time.Time{}
+		return ctx.Err()
+	}
 	all := append([]weft.Digest{t.Digest}, files...)
 	for _, g := range all {
 		row := l.blobs[g]
-		if row == nil || !row.present || row.doomed || row.pins[pin].IsZero() {
-			return weft.Errorf(weft.Conflict, "%s is not held by %s", g, pin)
+		if row == nil || !row.present || row.doomed {
+			return weft.Errorf(weft.Conflict, "%s is not there", g)
 		}
 	}
-	if tree == nil {
-		tree = &memoryTree{pins: map[string]time.Time{}, blobs: all}
-		l.trees[t.Digest] = tree
-		for _, g := range all {
-			l.blobs[g].trees++
-		}
+	l.trees[t.Digest] = &memoryTree{pins: map[string]time.Time{pin: until}, blobs: all}
+	for _, g := range all {
+		l.blobs[g].trees++
 	}
-	tree.pins[pin], tree.since = until, time.Time{}
 	return ctx.Err()
 }
 

@@ -22,64 +22,125 @@ const (
 func (d *Dir) PutManifest(ctx context.Context, pin string, until time.Time, m weft.Manifest) (weft.Tree, error) {
 	b := d.newBatch(pin, until)
 	defer b.close()
-	return b.tree(ctx, m)
-}
-
-// tree adds a manifest, finishes the batch, and records the tree. Files of it that are
-// not in the batch are reserved with it, and must be there.
-func (b *batch) tree(ctx context.Context, m weft.Manifest) (weft.Tree, error) {
-	if err := checkManifest(m); err != nil {
-		return weft.Tree{}, err
-	}
-	text := m.Encode()
-	blob := weft.Blob{Digest: sha256.Sum256(text), Size: int64(len(text))}
-	files, err := b.addStored(ctx, m)
+	desc, err := describe(m)
 	if err != nil {
 		return weft.Tree{}, err
 	}
-	if err := b.add(ctx, dataItem(blob, false, text)); err != nil {
-		return weft.Tree{}, err
+	if known, err := d.addKnown(ctx, pin, until, desc); known || err != nil {
+		return desc.tree, err
 	}
-	if err := b.finish(ctx); err != nil {
-		return weft.Tree{}, err
-	}
-	t := weft.Tree{Digest: blob.Digest}
-	t.Files, t.Bytes = m.Totals()
-	return t, b.d.addTree(ctx, b.pin, b.until, t, files)
+	return b.tree(ctx, desc)
 }
 
-// addStored adds the files of a manifest, which must be there or in the batch, and
-// returns their digests.
-func (b *batch) addStored(ctx context.Context, m weft.Manifest) ([]weft.Digest, error) {
-	files := make([]weft.Digest, 0, len(m.Entries))
+// A description is a manifest that may be recorded.
+type description struct {
+	text  []byte
+	tree  weft.Tree
+	files []weft.Entry // one for each content
+}
+
+// describe refuses a manifest that could not be mounted.
+func describe(m weft.Manifest) (description, error) {
+	if err := checkManifest(m); err != nil {
+		return description{}, err
+	}
+	desc := description{text: m.Encode()}
+	desc.tree.Digest = sha256.Sum256(desc.text)
+	desc.tree.Files, desc.tree.Bytes = m.Totals()
 	sizes := make(map[weft.Digest]int64, len(m.Entries))
 	for _, e := range m.Entries {
 		if e.Kind != weft.File {
 			continue
 		}
 		size, twice := sizes[e.Digest]
-		if _, added := b.seen[e.Digest]; !twice && !added {
-			var err error
-			if _, _, size, err = b.d.find(e.Digest, false); weft.KindOf(err) == weft.NotFound {
-				return nil, notSent(e.Digest)
-			} else if err != nil {
-				return nil, err
-			}
-			twice = true
-			files = append(files, e.Digest)
-			if err := b.add(ctx, item{blob: weft.Blob{Digest: e.Digest, Size: size}, exec: e.Executable()}); err != nil {
-				return nil, err
-			}
-		} else if !twice {
-			size = e.Size
-			files = append(files, e.Digest)
+		if !twice {
+			sizes[e.Digest] = e.Size
+			desc.files = append(desc.files, e)
+		} else if size != e.Size {
+			return description{}, wrongSize(e, size)
+		}
+	}
+	return desc, nil
+}
+
+func wrongSize(e weft.Entry, size int64) error {
+	return weft.Errorf(weft.Invalid, "manifest: %q has %d bytes, but its digest is that of content with %d", e.Path, e.Size, size)
+}
+
+func (desc description) digests() []weft.Digest {
+	list := make([]weft.Digest, len(desc.files))
+	for i, e := range desc.files {
+		list[i] = e.Digest
+	}
+	return list
+}
+
+// addKnown records a tree if all of its content is there and confirmed. That is one
+// transaction, and a short one if the tree is known.
+func (d *Dir) addKnown(ctx context.Context, pin string, until time.Time, desc description) (bool, error) {
+	if _, _, size, err := d.find(desc.tree.Digest, false); err != nil || size != int64(len(desc.text)) {
+		return false, ignoreMissing(err)
+	}
+	for _, e := range desc.files {
+		_, _, size, err := d.find(e.Digest, e.Executable())
+		if err != nil {
+			return false, ignoreMissing(err)
 		}
 		if size != e.Size {
-			return nil, weft.Errorf(weft.Invalid, "manifest: %q has %d bytes, but its digest is that of content with %d", e.Path, e.Size, size)
+			return false, nil
 		}
-		sizes[e.Digest] = size
 	}
-	return files, nil
+	err := d.addTree(ctx, pin, until, desc.tree, desc.digests())
+	if weft.KindOf(err) == weft.Conflict {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func ignoreMissing(err error) error {
+	if weft.KindOf(err) == weft.NotFound {
+		return nil
+	}
+	return err
+}
+
+// tree adds a manifest, finishes the batch, and records the tree. Files of it that are
+// not in the batch are reserved with it, and must be there.
+func (b *batch) tree(ctx context.Context, desc description) (weft.Tree, error) {
+	if err := b.addStored(ctx, desc); err != nil {
+		return weft.Tree{}, err
+	}
+	blob := weft.Blob{Digest: desc.tree.Digest, Size: int64(len(desc.text))}
+	if err := b.add(ctx, dataItem(blob, false, desc.text)); err != nil {
+		return weft.Tree{}, err
+	}
+	if err := b.finish(ctx); err != nil {
+		return weft.Tree{}, err
+	}
+	return desc.tree, b.d.addTree(ctx, b.pin, b.until, desc.tree, desc.digests())
+}
+
+// addStored adds those files of a manifest that are not in the batch.
+func (b *batch) addStored(ctx context.Context, desc description) error {
+	for _, e := range desc.files {
+		if _, added := b.seen[e.Digest]; added {
+			continue // its size is what was hashed
+		}
+		_, _, size, err := b.d.find(e.Digest, e.Executable())
+		if weft.KindOf(err) == weft.NotFound {
+			return notSent(e.Digest)
+		}
+		if err != nil {
+			return err
+		}
+		if size != e.Size {
+			return wrongSize(e, size)
+		}
+		if err := b.add(ctx, item{blob: weft.Blob{Digest: e.Digest, Size: size}, exec: e.Executable()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func notSent(g weft.Digest) error {

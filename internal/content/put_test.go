@@ -238,6 +238,11 @@ func TestManifestMustHaveItsFiles(t *testing.T) {
 	if err != nil || m.Digest() != tree.Digest {
 		t.Error(m, err)
 	}
+	counted := &counting{memory: l}
+	d.ledger = counted
+	if again, err := d.PutManifest(t.Context(), "q", later(), m); again != tree || err != nil || counted.calls != 1 {
+		t.Errorf("put again: %v %v, %d transactions", again, err, counted.calls)
+	}
 }
 
 func TestWithParentsIsOneFormOfATree(t *testing.T) {

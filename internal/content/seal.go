@@ -42,24 +42,33 @@ func (d *Dir) Seal(ctx context.Context, pin string, until time.Time, dir string)
 	if err := keepModes(dir+modesSuffix, &m); err != nil {
 		return weft.Tree{}, nil, fmt.Errorf("seal %s: %w", filepath.Base(dir), explainFull(err))
 	}
-	b := d.newBatch(pin, until)
-	defer b.close()
-	for _, e := range m.Entries {
-		if e.Kind != weft.File {
-			continue
-		}
-		it := item{blob: weft.Blob{Digest: e.Digest, Size: e.Size}, exec: e.Executable()}
-		found := w.files[e.Path]
-		it.put = func(name string) error { return d.adopt(root, found, name, it.exec) }
-		if err := b.add(ctx, it); err != nil {
-			return weft.Tree{}, nil, fmt.Errorf("seal %s: %w", filepath.Base(dir), err)
-		}
-	}
-	t, err := b.tree(ctx, m)
+	t, err := d.adopt(ctx, pin, until, root, w, m)
 	if err != nil {
 		return weft.Tree{}, nil, fmt.Errorf("seal %s: %w", filepath.Base(dir), err)
 	}
 	return t, w.problems.list(), nil
+}
+
+// adopt brings in what was walked.
+func (d *Dir) adopt(ctx context.Context, pin string, until time.Time, root int, w *walk, m weft.Manifest) (weft.Tree, error) {
+	desc, err := describe(m)
+	if err != nil {
+		return weft.Tree{}, err
+	}
+	if known, err := d.addKnown(ctx, pin, until, desc); known || err != nil {
+		return desc.tree, err
+	}
+	b := d.newBatch(pin, until)
+	defer b.close()
+	for _, e := range desc.files {
+		it := item{blob: weft.Blob{Digest: e.Digest, Size: e.Size}, exec: e.Executable()}
+		found := w.files[e.Path]
+		it.put = func(name string) error { return d.adoptFile(root, found, name, it.exec) }
+		if err := b.add(ctx, it); err != nil {
+			return weft.Tree{}, err
+		}
+	}
+	return b.tree(ctx, desc)
 }
 
 // keepModes writes down the modes that files have before they are sealed, and takes
@@ -88,9 +97,9 @@ func keepModes(name string, m *weft.Manifest) error {
 	return os.Rename(tmp, name)
 }
 
-// adopt gives a file that was walked the name of an object. All is done to what was
+// adoptFile gives a file that was walked the name of an object. All is done to what was
 // opened, so that nothing depends on names that a program chose.
-func (d *Dir) adopt(root int, f *walked, name string, exec bool) error {
+func (d *Dir) adoptFile(root int, f *walked, name string, exec bool) error {
 	fd, err := openBeneath(root, f.path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: f.path, Err: err}

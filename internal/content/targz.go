@@ -41,7 +41,14 @@ func PutTarGz(ctx context.Context, d *Dir, pin string, until time.Time, r io.Rea
 	if err != nil {
 		return weft.Tree{}, err
 	}
-	return b.tree(ctx, m)
+	desc, err := describe(m)
+	if err != nil {
+		return weft.Tree{}, err
+	}
+	if known, err := d.addKnown(ctx, pin, until, desc); known || err != nil {
+		return desc.tree, err
+	}
+	return b.tree(ctx, desc)
 }
 
 func (b *batch) tarGz(ctx context.Context, r io.Reader) (weft.Manifest, error) {

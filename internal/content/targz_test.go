@@ -54,8 +54,8 @@ func archive(t testing.TB, entries ...string) []byte {
 	return b.Bytes()
 }
 
-// describe is a manifest in the form of archive's entries.
-func describe(t testing.TB, d *Dir, m weft.Manifest) []string {
+// listed is a manifest in the form of archive's entries.
+func listed(t testing.TB, d *Dir, m weft.Manifest) []string {
 	t.Helper()
 	var list []string
 	for _, e := range m.Entries {
@@ -96,7 +96,7 @@ func TestReadTarGz(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got := describe(t, d, m); name != "long name" && !slices.Equal(got, c.want) {
+		if got := listed(t, d, m); name != "long name" && !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %.200q, want %.200q", name, got, c.want)
 		}
 		if _, ok := m.Find(long); name == "long name" && !ok {
@@ -226,7 +226,7 @@ func TestTarGzThereAndBack(t *testing.T) {
 	if back.Digest() == m.Digest() {
 		return
 	}
-	t.Errorf("came back as %q, not %q", describe(t, d, back), describe(t, d, m))
+	t.Errorf("came back as %q, not %q", listed(t, d, back), listed(t, d, m))
 }
 
 // reader is OpenBlob as WriteTarGz wants it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/weft-dev/weft"
 )
@@ -32,6 +31,13 @@ func (d *Dir) Verify(ctx context.Context, tree weft.Digest, progress func(done, 
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
+	mounted, err := os.OpenRoot(d.tree(tree))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	if mounted != nil {
+		defer mounted.Close()
+	}
 	_, total := m.Totals()
 	var list []Problem
 	var done int64
@@ -47,8 +53,8 @@ func (d *Dir) Verify(ctx context.Context, tree weft.Digest, progress func(done, 
 			}
 			read[e.Digest] = reason
 		}
-		if reason == "" {
-			if reason, err = d.verifyMounted(ctx, tree, e); err != nil {
+		if reason == "" && mounted != nil {
+			if reason, err = d.verifyMounted(ctx, mounted, e); err != nil {
 				return nil, err
 			}
 		}
@@ -80,20 +86,9 @@ func (d *Dir) verifyObject(ctx context.Context, e weft.Entry) (reason string, er
 	return "", nil
 }
 
-// verifyMounted looks at the file that programs see, if the tree was ever mounted.
-// Mostly it is the object itself.
-func (d *Dir) verifyMounted(ctx context.Context, tree weft.Digest, e weft.Entry) (reason string, err error) {
-	dir := d.tree(tree)
-	root, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("verify: %w", err)
-	}
-	defer root.Close()
-	name := filepath.FromSlash(e.Path)
-	info, err := root.Lstat(name)
+// verifyMounted looks at the file that programs see. Mostly it is the object itself.
+func (d *Dir) verifyMounted(ctx context.Context, root *os.Root, e weft.Entry) (reason string, err error) {
+	info, err := root.Lstat(e.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it is missing in the tree that is mounted", nil
 	}
@@ -106,7 +101,7 @@ func (d *Dir) verifyMounted(ctx context.Context, tree weft.Digest, e weft.Entry)
 	if !info.Mode().IsRegular() {
 		return "it is not a file in the tree that is mounted", nil
 	}
-	f, err := root.Open(name)
+	f, err := root.Open(e.Path)
 	if err != nil {
 		return "", fmt.Errorf("verify: %w", err)
 	}
