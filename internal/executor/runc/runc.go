@@ -160,12 +160,13 @@ func (e *Executor) resume() error {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // its Start did not come so far
 		}
-		if err != nil {
-			return err
+		var hold *worker.Hold
+		if err == nil {
+			hold, err = worker.NewHold(dir, task)
 		}
-		hold, err := worker.NewHold(dir, task)
-		if err != nil {
-			return err
+		if err != nil { // the machine broke down meanwhile: no reason not to start
+			e.options.Log.Error("take up attempt", "attempt", a, "error", err)
+			continue
 		}
 		e.tend(a, hold, nil)
 	}

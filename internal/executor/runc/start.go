@@ -91,11 +91,13 @@ func startError(err error) error {
 	return weft.Errorf(kind, "cannot start a container: %w", err)
 }
 
+const logOfSupervisor = "supervisor.log"
+
 // supervise starts a supervisor: in a session of its own, so that no terminal and no
 // process group takes it along; in a mount namespace of its own, so that the
 // container's mounts can never be left over; and without the server's environment.
 func (e *Executor) supervise(dir string, alive *os.File) (*exec.Cmd, error) {
-	out, err := os.OpenFile(filepath.Join(dir, "supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(filepath.Join(dir, logOfSupervisor), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
