@@ -132,8 +132,7 @@ func explain(err error) (message string, advice []string) {
 	var own *weft.Error
 	switch {
 	case errors.As(err, &sent):
-		context := strings.TrimSuffix(message, sent.Error())
-		message = context + sent.Reason()
+		message = strings.Replace(message, sent.Error(), sent.Reason(), 1)
 		advice = lines(sent.Advice())
 		if sent.See != "" && !strings.Contains(sent.Message, sent.See) {
 			advice = append(advice, "see "+sent.See)

@@ -14,6 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	gcrtarball "github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -50,7 +55,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TZ", "UTC")
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonCmd, "exits": exitsCmd, "same": sameCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonCmd, "exits": exitsCmd, "same": sameCmd, "saved-image": savedImageCmd},
 	})
 }
 
@@ -129,4 +134,23 @@ func sameCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if (a == b) == neg {
 		ts.Fatalf("they are\n%s\nand\n%s", a, b)
 	}
+}
+
+// savedImageCmd is saved-image NAME FILE: writes an image as docker save does.
+func savedImageCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: saved-image NAME FILE")
+	}
+	img, err := random.Image(1000, 2)
+	ts.Check(err)
+	img, err = mutate.ConfigFile(img, func() *v1.ConfigFile {
+		c, err := img.ConfigFile()
+		ts.Check(err)
+		c.OS, c.Architecture, c.Config.Cmd = "linux", "amd64", []string{"train", "/in/data", "/out/model"}
+		return c
+	}())
+	ts.Check(err)
+	tag, err := name.NewTag(args[0])
+	ts.Check(err)
+	ts.Check(gcrtarball.WriteToFile(ts.MkAbs(args[1]), tag, img))
 }

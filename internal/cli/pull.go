@@ -276,7 +276,7 @@ func (p *puller) single(ctx context.Context, e weft.Entry) error {
 // write writes a file beside its place, checks it and moves it there.
 func (p *puller) write(e weft.Entry, content io.Reader) error {
 	name := filepath.FromSlash(e.Path)
-	part := name + partSuffix + "." + e.Digest.Hex()[:8] // no file of the data is likely to have this name
+	part := partName(name)
 	if err := p.root.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return inTheWay(part, err)
 	}
@@ -295,6 +295,12 @@ func (p *puller) write(e weft.Entry, content io.Reader) error {
 		return errors.Join(err, p.root.Remove(part))
 	}
 	return nil
+}
+
+// partName is where a file is written before it is whole: in the same directory, and the
+// same at the next try, under a name that fits where that of the file does.
+func partName(name string) string {
+	return filepath.Join(filepath.Dir(name), fmt.Sprintf(".weft-part-%x", sha256.Sum256([]byte(name)))[:24])
 }
 
 // copyChecked writes what must have the digest of e. Large content is hashed while the
