@@ -277,8 +277,8 @@ func (e *Executor) Stop(ctx context.Context, a weft.Attempt, grace time.Duration
 		return ctx.Err()
 	}
 	err := worker.RequestStop(e.dir(a), worker.Stop{Asked: time.Now(), Grace: grace})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return weft.Errorf(kindOf(err), "cannot stop run %s: %w", a.Run, err)
 	}
-	return errors.Join(err, ctx.Err())
+	return ctx.Err()
 }

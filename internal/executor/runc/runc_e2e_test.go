@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/exectest"
@@ -189,4 +191,37 @@ func TestOwnNetwork(t *testing.T) {
 		t.Errorf("network devices: %s", got)
 	}
 	remove(t, ex, job.Attempt)
+}
+
+// TestFullDisk has no room for requests and records. Removing a container frees some,
+// so that must work.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, exectest.BuildProgram(t))
+	job := script(t, w, "print", "ready", "after", "1h")
+	disk := filepath.Join(w.Dir, "runs")
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	ex := w.Open(t)
+	start(t, ex, job)
+	awaitText(t, ex, job.Attempt, "ready\n")
+	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 2<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("fill disk: %v", err)
+	}
+	if err := ex.Stop(t.Context(), job.Attempt, 0); weft.KindOf(err) != weft.NoSpace {
+		t.Errorf("stop: %v; want NoSpace", err)
+	}
+	remove(t, ex, job.Attempt)
+	if seen, err := ex.Observe(t.Context(), job.Attempt); err != nil || seen.State != executor.Gone {
+		t.Errorf("seen %+v, %v; want gone", seen, err)
+	}
 }

@@ -84,11 +84,15 @@ func makeLog(name string) error {
 }
 
 func startError(err error) error {
-	kind := weft.Unavailable
+	return weft.Errorf(kindOf(err), "cannot start a container: %w", err)
+}
+
+// kindOf is the kind of a failure of this machine: it may be over later.
+func kindOf(err error) weft.Kind {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		kind = weft.NoSpace
+		return weft.NoSpace
 	}
-	return weft.Errorf(kind, "cannot start a container: %w", err)
+	return weft.Unavailable
 }
 
 const logOfSupervisor = "supervisor.log"
