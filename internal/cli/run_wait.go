@@ -186,13 +186,37 @@ func (w waiting) look(ctx context.Context, client *api.Client) (runs []api.RunDe
 }
 
 // lookBelow looks at everything that comes from a data. Runs that the server has yet
-// to make are found by asking what its tags, unchanged, would lead to.
+// to make are found by asking what its tags, unchanged, would lead to. One that is made
+// just after the first look and before that question is seen by the second look.
 func (w waiting) lookBelow(ctx context.Context, client *api.Client, id string) (runs []api.RunDetail, open bool, err error) {
+	runs, below, open, err := runsBelow(ctx, client, id)
+	if err != nil || open {
+		return runs, open, err
+	}
+	for d := range below {
+		would, err := client.WouldTagData(ctx, d, api.TagChange{})
+		if err != nil {
+			return nil, false, err
+		}
+		for _, p := range would.Plans {
+			open = open || p.Total > 0 && p.Blocked == ""
+		}
+	}
+	if open {
+		return runs, true, nil
+	}
+	again, _, open, err := runsBelow(ctx, client, id)
+	return again, open || len(again) > len(runs), err
+}
+
+// runsBelow returns the runs and the data that come from a data, itself included, and
+// whether one of the runs has not ended.
+func runsBelow(ctx context.Context, client *api.Client, id string) (runs []api.RunDetail, below map[string]bool, open bool, err error) {
 	history, err := client.Lineage(ctx, id, api.LineageQuery{Downstream: true})
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
-	below := map[string]bool{id: true}
+	below = map[string]bool{id: true}
 	for again := true; again; { // runs come in no promised order
 		again = false
 		for _, r := range history.Runs {
@@ -206,19 +230,7 @@ func (w waiting) lookBelow(ctx context.Context, client *api.Client, id string) (
 			}
 		}
 	}
-	if open {
-		return runs, true, nil
-	}
-	for d := range below {
-		would, err := client.WouldTagData(ctx, d, api.TagChange{})
-		if err != nil {
-			return nil, false, err
-		}
-		for _, p := range would.Plans {
-			open = open || p.Total > 0 && p.Blocked == ""
-		}
-	}
-	return runs, open, nil
+	return runs, below, open, nil
 }
 
 // pending reports whether a run will go on by itself.
