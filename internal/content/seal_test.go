@@ -191,11 +191,14 @@ func TestSealLeavesOtherFileSystemsAlone(t *testing.T) {
 	t.Parallel()
 	d, _ := setup(t)
 	dir, do := output(t, d)
-	do(os.Mkdir(dir+"/mnt", 0o755), unix.Mount(tmpfs(t, "size=1m"), dir+"/mnt", "", unix.MS_BIND, ""))
-	t.Cleanup(func() { unix.Unmount(dir+"/mnt", unix.MNT_DETACH) })
-	do(os.WriteFile(dir+"/mnt/f", []byte("x"), 0o644))
+	other := tmpfs(t, "size=1m")
+	do(os.Mkdir(other+"/sub", 0o755), os.WriteFile(other+"/f", []byte("x"), 0o644), os.Mkdir(dir+"/sub", 0o755), os.WriteFile(dir+"/f", nil, 0o644))
+	for _, name := range []string{"/sub", "/f"} {
+		do(unix.Mount(other+name, dir+name, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { unix.Unmount(dir+name, unix.MNT_DETACH) })
+	}
 	_, m, problems := seal(t, d, dir)
-	if len(m.Entries) != 0 || len(problems) != 1 || !strings.Contains(problems[0], "another file system") {
+	if len(m.Entries) != 0 || len(problems) != 2 || !strings.Contains(problems[0], "another file system") {
 		t.Error(m, problems)
 	}
 }

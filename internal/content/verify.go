@@ -38,25 +38,17 @@ func (d *Dir) Verify(ctx context.Context, tree weft.Digest, progress func(done, 
 	if mounted != nil {
 		defer mounted.Close()
 	}
+	v := verifier{d: d, mounted: mounted, read: make(map[weft.Digest]string)}
 	_, total := m.Totals()
 	var list []Problem
 	var done int64
-	read := make(map[weft.Digest]string) // reason, empty if good
 	for _, e := range m.Entries {
 		if e.Kind != weft.File {
 			continue
 		}
-		reason, known := read[e.Digest]
-		if !known {
-			if reason, err = d.verifyObject(ctx, e); err != nil {
-				return nil, err
-			}
-			read[e.Digest] = reason
-		}
-		if reason == "" && mounted != nil {
-			if reason, err = d.verifyMounted(ctx, mounted, e); err != nil {
-				return nil, err
-			}
+		reason, err := v.file(ctx, e)
+		if err != nil {
+			return nil, err
 		}
 		if reason != "" {
 			list = append(list, Problem{Path: e.Path, Digest: e.Digest, Reason: reason})
@@ -65,6 +57,27 @@ func (d *Dir) Verify(ctx context.Context, tree weft.Digest, progress func(done, 
 		progress(done, total)
 	}
 	return list, nil
+}
+
+// A verifier reads each object of a tree once.
+type verifier struct {
+	d       *Dir
+	mounted *os.Root               // nil if the tree was never mounted
+	read    map[weft.Digest]string // reason, empty if good
+}
+
+func (v *verifier) file(ctx context.Context, e weft.Entry) (reason string, err error) {
+	reason, known := v.read[e.Digest]
+	if !known {
+		if reason, err = v.d.verifyObject(ctx, e); err != nil {
+			return "", err
+		}
+		v.read[e.Digest] = reason
+	}
+	if reason != "" || v.mounted == nil {
+		return reason, nil
+	}
+	return v.d.verifyMounted(ctx, v.mounted, e)
 }
 
 // verifyObject reads the forms of an object that are there.

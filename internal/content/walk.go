@@ -126,14 +126,14 @@ func (w *walk) entry(ctx context.Context, fd int, name, p string) (isFolder bool
 	if err := unix.Fstatat(fd, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return false, err
 	}
+	if s.Dev != w.dev {
+		w.problems.add("%q was not kept: another file system is mounted there", p)
+		return false, nil
+	}
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		return false, w.file(ctx, fd, name, p)
 	case unix.S_IFDIR:
-		if s.Dev != w.dev {
-			w.problems.add("the directory %q was not kept: another file system is mounted there", p)
-			return false, nil
-		}
 		w.entries = append(w.entries, weft.Entry{Path: p, Kind: weft.Folder, Mode: s.Mode & 0o777})
 		return true, nil
 	case unix.S_IFLNK:

@@ -44,7 +44,7 @@ type zippable struct {
 	ready     chan struct{}
 }
 
-var gzipHeader = [10]byte{0x1f, 0x8b, 8, 9: 255} // deflate, no name, no time, unknown system
+const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" // deflate, no name, no time, unknown system
 
 func newZipWriter(w io.Writer) *zipWriter {
 	procs := runtime.GOMAXPROCS(0)
@@ -117,7 +117,7 @@ func (z *zipWriter) stop(err error) {
 // run writes the blocks in their order.
 func (z *zipWriter) run() {
 	defer close(z.done)
-	_, err := z.w.Write(gzipHeader[:])
+	_, err := io.WriteString(z.w, gzipHeader)
 	began := time.Now()
 	for b := range z.queue {
 		<-b.ready
