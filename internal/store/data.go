@@ -196,17 +196,11 @@ func (t *tx) dataTagged(ctx context.Context, key tagKey) ([]weft.DataID, error) 
 // keepTagged keeps the Data that have all the tags.
 func (t *tx) keepTagged(ctx context.Context, tags []tagKey, keys []dataPos) ([]dataPos, error) {
 	for _, tag := range tags {
-		has := make(map[weft.DataID]bool, len(keys))
-		err := t.byIDs(ctx, "SELECT data FROM data_tag WHERE tag = $1 AND data IN", rawKeys(keys), "", func(r scanner) error {
-			var id weft.DataID
-			err := r.Scan(&id)
-			has[id] = true
-			return err
-		}, tag[:])
+		has, err := t.existing(ctx, rawKeys(keys), "SELECT 1 FROM data_tag x WHERE x.tag = $1 AND x.data = v.column1", tag[:])
 		if err != nil {
 			return nil, err
 		}
-		keys = slices.DeleteFunc(slices.Clone(keys), func(k dataPos) bool { return !has[k.id] })
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k dataPos) bool { return !has[string(k.id[:])] })
 	}
 	return keys, nil
 }

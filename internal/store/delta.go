@@ -24,6 +24,8 @@ type delta struct {
 	seq   int64           // with full: the change, to record there how far it went; 0: none
 	fresh [][]weft.DataID // per input, by id
 	fits  [][]weft.DataID // per input, by id, fresh ones included; filled by load
+
+	supposed *weft.Data // for dry runs: the Data as it is to be
 }
 
 // load finds what fits the inputs, as far as it matters.
@@ -222,7 +224,7 @@ func (d *delta) existing(ctx context.Context, t *tx) (int64, error) {
 
 // combination is under what the inputs of a Run are unique within its Plan: the ids one
 // after another or, to keep the index small, a digest of them.
-func combination(inputs []byte) any {
+func combination(inputs []byte) []byte {
 	switch {
 	case len(inputs) == 0:
 		return nil

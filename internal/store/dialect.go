@@ -27,6 +27,7 @@ type dialect struct {
 	until      string   // condition: the event does not
 	order      []string // columns that events are ordered by
 	settled    string   // condition: the event will not get any predecessor any more
+	single     bool     // one process at a time uses the database
 	maxParams  int      // of one statement
 	rowsOnce   int      // how many rows to write by one statement at best
 }
@@ -38,6 +39,7 @@ func sqliteDialect() dialect {
 			"{{serial}}", "INTEGER PRIMARY KEY AUTOINCREMENT", "{{compact}}", "WITHOUT ROWID",
 			"{{xid}}", "0", "{{event_seq}}", "INTEGER PRIMARY KEY AUTOINCREMENT", "{{event_key}}", ""),
 		blob: "BLOB", int: "INTEGER", text: "TEXT",
+		single:    true,
 		settled:   "1=1",
 		later:     "xid >= $1 AND seq > $2", // xid is always 0
 		until:     "xid <= $1 AND seq <= $2",

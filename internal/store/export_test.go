@@ -64,3 +64,9 @@ func (s *Store) InsertRuns(ctx context.Context, p weft.Plan, runs []weft.Run) er
 		return err
 	})
 }
+
+// TakeChanges leases changes as Project does, and does nothing with them.
+func (s *Store) TakeChanges(ctx context.Context, limit int) error {
+	_, err := s.takeChanges(ctx, limit)
+	return err
+}

@@ -130,17 +130,15 @@ func (t *tx) runKeys(ctx context.Context, q weft.RunQuery, ids []weft.RunID) ([]
 
 // keepUsers keeps the Runs that have one of the Data as an input.
 func (t *tx) keepUsers(ctx context.Context, inputs []weft.DataID, keys []runPos) ([]runPos, error) {
-	uses := map[weft.RunID]bool{}
+	var uses []map[string]bool
 	for _, in := range inputs {
-		err := t.byIDs(ctx, "SELECT run FROM run_input WHERE data = $1 AND run IN", rawKeys(keys), "", func(r scanner) error {
-			var id weft.RunID
-			err := r.Scan(&id)
-			uses[id] = true
-			return err
-		}, in)
+		found, err := t.existing(ctx, rawKeys(keys), "SELECT 1 FROM run_input x WHERE x.data = $1 AND x.run = v.column1", in)
 		if err != nil {
 			return nil, err
 		}
+		uses = append(uses, found)
 	}
-	return slices.DeleteFunc(slices.Clone(keys), func(k runPos) bool { return !uses[k.id] }), nil
+	return slices.DeleteFunc(slices.Clone(keys), func(k runPos) bool {
+		return !slices.ContainsFunc(uses, func(found map[string]bool) bool { return found[string(k.id[:])] })
+	}), nil
 }

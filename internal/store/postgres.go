@@ -32,7 +32,7 @@ func (s *Store) openPostgres(ctx context.Context, url string, o Options) error {
 	if err := ensureRoles(ctx, config); err != nil {
 		return err
 	}
-	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(setRole))
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(setUp))
 	pool.SetMaxOpenConns(postgresConns)
 	pool.SetMaxIdleConns(postgresConns)
 	s.db = &postgresDB{pool}
@@ -43,6 +43,16 @@ func (s *Store) openPostgres(ctx context.Context, url string, o Options) error {
 	s.announce = n.announce
 	s.close = append(s.close, n.start(ctx), pool.Close)
 	return nil
+}
+
+// setUp prepares a fresh connection. The planner takes a random page to be as dear as on
+// a turning disk, and compiles statements that take a millisecond; both mislead it here.
+func setUp(ctx context.Context, conn *pgx.Conn) error {
+	if err := setRole(ctx, conn); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, "SET random_page_cost = 1.1; SET jit = off")
+	return err
 }
 
 func (d *postgresDB) lanes() int { return postgresLanes }

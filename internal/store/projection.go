@@ -75,10 +75,15 @@ func (s *Store) takeChanges(ctx context.Context, limit int) ([]change, error) {
 	return changes, err
 }
 
-// deltas gathers what the changes may have made possible, per Plan.
+// A gathering is the deltas of some changes, per Plan.
+type gathering struct {
+	byPlan map[weft.PlanID]*delta
+	all    []*delta
+}
+
+// deltas gathers what the changes may have made possible.
 func (t *tx) deltas(ctx context.Context, changes []change) ([]*delta, error) {
-	byPlan := map[weft.PlanID]*delta{}
-	var all []*delta
+	g := &gathering{byPlan: map[weft.PlanID]*delta{}}
 	var ids []weft.DataID
 	for _, c := range changes {
 		if !c.data.IsZero() {
@@ -90,11 +95,7 @@ func (t *tx) deltas(ctx context.Context, changes []change) ([]*delta, error) {
 			return nil, err
 		}
 		if p, ok := plans[c.plan]; ok {
-			d := &delta{plan: p, full: true, after: c.after, seq: c.seq}
-			all = append(all, d)
-			if c.after == nil {
-				byPlan[c.plan] = d
-			}
+			g.addPlan(p, c)
 		}
 	}
 	usable, err := t.usableData(ctx, ids)
@@ -103,28 +104,43 @@ func (t *tx) deltas(ctx context.Context, changes []change) ([]*delta, error) {
 	}
 	slices.SortFunc(usable, func(a, b weft.Data) int { return compareIDs(a.ID, b.ID) })
 	added := addedTags(changes)
-	for _, data := range usable {
-		set, err := t.planSet(ctx, data.Project)
+	for _, d := range usable {
+		set, err := t.planSet(ctx, d.Project)
 		if err != nil {
 			return nil, err
 		}
-		for _, in := range set.fits(data) {
-			p, _ := set.graph.Plan(in.plan)
-			if !asksFor(p, in.nth, added[data.ID]) {
-				continue
-			}
-			d := byPlan[p.ID]
-			if d == nil { // a blocked plan is counted and, when that helps, made as a whole
-				d = &delta{plan: p, full: p.PendingRuns > 0, fresh: make([][]weft.DataID, len(p.Inputs))}
-				byPlan[p.ID] = d
-				all = append(all, d)
-			}
-			if !d.full {
-				d.fresh[in.nth] = append(d.fresh[in.nth], data.ID)
-			}
+		g.addData(d, set, added[d.ID])
+	}
+	return g.all, nil
+}
+
+// addPlan adds all combinations of a Plan, from where an earlier attempt got to.
+func (g *gathering) addPlan(p weft.Plan, c change) {
+	d := &delta{plan: p, full: true, after: c.after, seq: c.seq}
+	g.all = append(g.all, d)
+	if c.after == nil {
+		g.byPlan[p.ID] = d
+	}
+}
+
+// addData adds the combinations with a Data at the inputs that it fits, if added is not
+// nil only at those that ask for one of the tags in it.
+func (g *gathering) addData(data weft.Data, set *planSet, added map[tagKey]bool) {
+	for _, in := range set.fits(data) {
+		p, _ := set.graph.Plan(in.plan)
+		if !asksFor(p, in.nth, added) {
+			continue
+		}
+		d := g.byPlan[p.ID]
+		if d == nil { // a blocked plan is counted and, when that helps, made as a whole
+			d = &delta{plan: p, full: p.PendingRuns > 0, fresh: make([][]weft.DataID, len(p.Inputs))}
+			g.byPlan[p.ID] = d
+			g.all = append(g.all, d)
+		}
+		if !d.full {
+			d.fresh[in.nth] = append(d.fresh[in.nth], data.ID)
 		}
 	}
-	return all, nil
 }
 
 // addedTags says per Data which tags it got; nil where it became usable as a whole.
@@ -175,45 +191,56 @@ type assigned struct {
 
 // project makes the Runs of one delta or, when they are too many, blocks the Plan.
 func (w *projector) project(ctx context.Context, d *delta) error {
-	pending, limit := int64(0), d.plan.AllowRuns
-	if limit == 0 {
-		limit = weft.DefaultRunLimit
-	}
-	err := w.s.read(ctx, func(t *tx) error {
-		err := d.load(ctx, t)
-		if err != nil {
-			return err
-		}
-		if pending = d.count(); pending > limit {
-			existing, err := d.existing(ctx, t)
-			pending -= existing
-			return err
-		}
-		return nil
-	})
+	tooMany, err := w.tooMany(ctx, d)
 	if err != nil {
 		return err
 	}
-	if pending > limit {
-		return w.s.setPending(ctx, d.plan, pending)
-	}
-	if d.plan.PendingRuns > 0 {
-		if err := w.s.setPending(ctx, d.plan, 0); err != nil {
+	if tooMany > 0 || d.plan.PendingRuns > 0 {
+		if err := w.s.setPending(ctx, d.plan, tooMany); err != nil {
 			return err
 		}
 	}
+	if tooMany > 0 {
+		return nil
+	}
 	w.plans[d.plan.ID] = d.plan
 	for a := range d.assignments() {
-		if w.waiting = append(w.waiting, assigned{d.plan.ID, a}); len(w.waiting) >= runsOnce {
-			if err := w.flush(ctx, false); err != nil {
-				return err
-			}
-			if err := w.note(ctx, d, a); err != nil {
-				return err
-			}
+		if w.waiting = append(w.waiting, assigned{d.plan.ID, a}); len(w.waiting) < runsOnce {
+			continue
+		}
+		if err := w.flush(ctx, false); err != nil {
+			return err
+		}
+		if err := w.note(ctx, d, a); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// tooMany loads a delta, and returns how many Runs it would make if that is more than the
+// Plan may; otherwise 0.
+func (w *projector) tooMany(ctx context.Context, d *delta) (pending int64, err error) {
+	limit := d.plan.AllowRuns
+	if limit == 0 {
+		limit = weft.DefaultRunLimit
+	}
+	err = w.s.read(ctx, func(t *tx) error {
+		if err := d.load(ctx, t); err != nil {
+			return err
+		}
+		pending = d.count()
+		if pending <= limit {
+			return nil
+		}
+		existing, err := d.existing(ctx, t)
+		pending -= existing
+		return err
+	})
+	if err != nil || pending <= limit {
+		return 0, err
+	}
+	return pending, nil
 }
 
 // setPending notes how many Runs a Plan would make that is blocked, or that it is not.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/store"
+	"github.com/weft-dev/weft/internal/store/storetest"
 )
 
 // TestProjectionFollowsMatch plays random histories and compares the combinations that
@@ -292,6 +295,7 @@ func TestWouldRunData(t *testing.T) {
 			{weft.DataID{}, "side:left, side:right", 3}, // with the other left, the other right and itself
 			{left, "side:left", 0},                      // its run exists
 			{left, "side:left, side:right", 1},          // with itself
+			{left, "side:right", 0},                     // then nothing is left
 			{left, "side:nowhere", 0},
 		} {
 			if got := tell(c.id, c.tags); got != c.want {
@@ -320,4 +324,30 @@ func TestInputsOfEveryKind(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestProjectionAfterCrash has a process take changes and vanish: the next one that opens
+// the database makes the runs.
+func TestProjectionAfterCrash(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "weft.db")
+	first := newWorld(t, storetest.Open(t, url, store.Options{}))
+	p := first.plan("side:left + side:right -> type:pair")
+	for range 3 {
+		first.push("side:left")
+		first.push("side:right")
+	}
+	if err := first.s.TakeChanges(t.Context(), 100); err != nil {
+		t.Fatal(err)
+	}
+	if made, _, err := first.s.Project(t.Context(), 100); err != nil || made != 0 {
+		t.Fatalf("made %d runs of changes that another has taken (%v)", made, err)
+	}
+	second := newWorld(t, storetest.Open(t, url, store.Options{}))
+	if made := second.projection(); made != 9 {
+		t.Errorf("made %d runs after the crash, want 9", made)
+	}
+	if got := len(second.runs(p.ID)); got != 9 {
+		t.Errorf("there are %d runs", got)
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"strconv"
 )
 
 // sqliteDB is one connection that writes and a few that read, each with the statements
@@ -104,7 +106,42 @@ func (d *sqliteDB) migration(ctx context.Context, fn func(session) error) error 
 // liteConn is a connection with its prepared statements. One goroutine at a time uses it.
 type liteConn struct {
 	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	stmts map[string]*liteStmt
+}
+
+// A liteStmt is a prepared statement whose parameters have no names: to look up the name
+// of each, among hundreds, takes longer than to run the statement.
+type liteStmt struct {
+	*sql.Stmt
+	order []int // which argument each parameter takes
+}
+
+var numbered = regexp.MustCompile(`\$[0-9]+`)
+
+// unnamed writes a statement with ? instead of $1 and the like.
+func unnamed(query string) (text string, order []int) {
+	text = numbered.ReplaceAllStringFunc(query, func(name string) string {
+		n, _ := strconv.Atoi(name[1:]) // only digits are matched
+		order = append(order, n-1)
+		return "?"
+	})
+	return text, order
+}
+
+// args arranges the arguments as the parameters stand in the statement.
+func (s *liteStmt) args(args []any) []any {
+	inOrder := len(s.order) == len(args)
+	for i := 0; inOrder && i < len(args); i++ {
+		inOrder = s.order[i] == i
+	}
+	if inOrder {
+		return args
+	}
+	out := make([]any, len(s.order))
+	for i, n := range s.order {
+		out[i] = args[n]
+	}
+	return out
 }
 
 // maxStatements bounds the memory of prepared statements: some lists have many shapes.
@@ -112,10 +149,10 @@ const maxStatements = 500
 
 func newLiteConn(ctx context.Context, db *sql.DB) (*liteConn, error) {
 	c, err := db.Conn(ctx)
-	return &liteConn{c, map[string]*sql.Stmt{}}, err
+	return &liteConn{c, map[string]*liteStmt{}}, err
 }
 
-func (c *liteConn) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+func (c *liteConn) prepare(ctx context.Context, query string) (*liteStmt, error) {
 	if st, ok := c.stmts[query]; ok {
 		return st, nil
 	}
@@ -124,11 +161,14 @@ func (c *liteConn) prepare(ctx context.Context, query string) (*sql.Stmt, error)
 			return nil, err
 		}
 	}
-	st, err := c.conn.PrepareContext(ctx, query)
-	if err == nil {
-		c.stmts[query] = st
+	text, order := unnamed(query)
+	prepared, err := c.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
 	}
-	return st, err
+	st := &liteStmt{prepared, order}
+	c.stmts[query] = st
+	return st, nil
 }
 
 func (c *liteConn) forget() error {
@@ -145,7 +185,7 @@ func (c *liteConn) ExecContext(ctx context.Context, query string, args ...any) (
 	if err != nil {
 		return nil, err
 	}
-	return st.ExecContext(ctx, args...)
+	return st.ExecContext(ctx, st.args(args)...)
 }
 
 func (c *liteConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -153,7 +193,7 @@ func (c *liteConn) QueryContext(ctx context.Context, query string, args ...any) 
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(ctx, args...)
+	return st.QueryContext(ctx, st.args(args)...)
 }
 
 func (c *liteConn) commit(ctx context.Context) error {

@@ -84,6 +84,16 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", errorsJoin(explain(err), s.closeAll()))
 	}
 	s.writer.start(s)
+	if s.single { // whoever was looking at changes is gone
+		err = s.write(ctx, func(ctx context.Context, t *tx) error {
+			_, err := t.exec(ctx, "UPDATE change SET due_at = 0 WHERE due_at > 0")
+			return err
+		})
+		if err != nil {
+			s.writer.stop()
+			return nil, fmt.Errorf("open store: %w", errorsJoin(err, s.closeAll()))
+		}
+	}
 	s.index.start(s)
 	return s, nil
 }

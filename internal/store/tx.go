@@ -117,6 +117,41 @@ func (t *tx) byIDs(ctx context.Context, head string, ids [][]byte, tail string, 
 	return nil
 }
 
+// existing says for which of the ids there is a row: exists is a query for it by the id
+// v.column1, and its parameters are args. The answer is by the bytes of the id. (An IN with a list, besides another
+// condition, leads PostgreSQL to compare every row with every id.)
+func (t *tx) existing(ctx context.Context, ids [][]byte, exists string, args ...any) (map[string]bool, error) {
+	found := make(map[string]bool, len(ids))
+	for chunk := range slices.Chunk(ids, maxIn) {
+		all := make([]any, len(args)+powerOfTwo(len(chunk)))
+		copy(all, args)
+		for i := len(args); i < len(all); i++ {
+			all[i] = chunk[min(i-len(args), len(chunk)-1)]
+		}
+		query := t.s.values.get(valueKey{head: "SELECT v.column1 FROM (VALUES ", casts: t.s.blob, columns: 1, rows: len(all) - len(args), from: len(args),
+			tail: ") AS v WHERE EXISTS (" + exists + ")"})
+		err := t.rows(ctx, func(r scanner) error {
+			var id []byte
+			err := r.Scan(&id)
+			found[string(id)] = true
+			return err
+		}, query, all...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// powerOfTwo returns the least power of two that is not less than n.
+func powerOfTwo(n int) int {
+	p := 1
+	for p < n {
+		p *= 2
+	}
+	return p
+}
+
 // execByIDs is byIDs for a statement that yields no rows.
 func (t *tx) execByIDs(ctx context.Context, head string, ids [][]byte, tail string, args ...any) error {
 	for chunk := range slices.Chunk(ids, maxIn) {
@@ -133,10 +168,7 @@ func (t *tx) execByIDs(ctx context.Context, head string, ids [][]byte, tail stri
 const maxIn = 512
 
 func (t *tx) idList(head string, ids [][]byte, tail string, before []any) (string, []any) {
-	n := 1
-	for n < len(ids) {
-		n *= 2
-	}
+	n := powerOfTwo(len(ids))
 	args := make([]any, len(before)+n)
 	copy(args, before)
 	for i := range n {

@@ -72,7 +72,7 @@ func (t *tx) deltasOf(ctx context.Context, data weft.Data) ([]*delta, error) {
 		p, _ := set.graph.Plan(in.plan)
 		d := byPlan[p.ID]
 		if d == nil {
-			d = &delta{plan: p, fresh: make([][]weft.DataID, len(p.Inputs))}
+			d = &delta{plan: p, fresh: make([][]weft.DataID, len(p.Inputs)), supposed: &data}
 			byPlan[p.ID] = d
 			all = append(all, d)
 		}
@@ -101,13 +101,20 @@ func (t *tx) dryRun(ctx context.Context, d *delta, limit int) (int64, []weft.Ass
 	return total - existing, first, err
 }
 
-// suppose lets what is fresh fit, though it is not there yet or has other tags still.
+// suppose lets a Data fit what it would fit with the tags that it is to have, and only
+// that, though it is not there yet or has other tags still.
 func (d *delta) suppose() {
-	for i, fresh := range d.fresh {
-		for _, id := range fresh {
-			if at, found := slices.BinarySearchFunc(d.fits[i], id, compareIDs); !found {
-				d.fits[i] = slices.Insert(slices.Clone(d.fits[i]), at, id)
-			}
+	if d.supposed == nil {
+		return
+	}
+	id := d.supposed.ID
+	for i, in := range d.plan.Inputs {
+		at, found := slices.BinarySearchFunc(d.fits[i], id, compareIDs)
+		switch fits := in.Fits(*d.supposed); {
+		case fits && !found:
+			d.fits[i] = slices.Insert(slices.Clone(d.fits[i]), at, id)
+		case !fits && found:
+			d.fits[i] = slices.Delete(slices.Clone(d.fits[i]), at, at+1)
 		}
 	}
 }
@@ -119,7 +126,7 @@ func (t *tx) firstMissing(ctx context.Context, d *delta, limit int) ([]weft.Assi
 	look := func() error {
 		found, err := t.made(ctx, d.plan.ID, some)
 		for _, a := range some {
-			if len(missing) < limit && !found[string(a.Key())] {
+			if len(missing) < limit && !found[combinationKey(a)] {
 				missing = append(missing, a)
 			}
 		}
@@ -142,21 +149,13 @@ func (t *tx) firstMissing(ctx context.Context, d *delta, limit int) ([]weft.Assi
 	return missing, look()
 }
 
-// made says, by their keys, which of the assignments have a Run.
+// made says, by combinationKey, which of the assignments have a Run.
 func (t *tx) made(ctx context.Context, plan weft.PlanID, list []weft.Assignment) (map[string]bool, error) {
-	found := map[string]bool{}
-	if len(list) == 0 {
-		return found, nil
-	}
 	keys := make([][]byte, len(list))
 	for i, a := range list {
-		keys[i] = combination(a.Key()).([]byte)
+		keys[i] = []byte(combinationKey(a))
 	}
-	err := t.byIDs(ctx, "SELECT inputs FROM run WHERE plan = $1 AND combination IN", keys, "", func(r scanner) error {
-		var inputs []byte
-		err := r.Scan(&inputs)
-		found[string(inputs)] = true
-		return err
-	}, plan)
-	return found, err
+	return t.existing(ctx, keys, "SELECT 1 FROM run x WHERE x.plan = $1 AND x.combination = v.column1", plan)
 }
+
+func combinationKey(a weft.Assignment) string { return string(combination(a.Key())) }
