@@ -343,6 +343,24 @@ func TestDevicesGivenOutAreKnownAfterARestart(t *testing.T) {
 	})
 }
 
+// broken is an executor that cannot start anything, and does not know why.
+type broken struct{ executor.Executor }
+
+func (broken) Start(context.Context, executor.Job) error { return errNetwork }
+
+func TestARunThatNobodyKnowsHowToStartIsGivenUp(t *testing.T) {
+	inWorld(t, "cpu:4 memory:8Gi", func(w *world) {
+		w.plan("odd", "/in kind:raw → /out kind:x", "", "")
+		stop := w.engine(func(c *engine.Config) { c.Executor = broken{c.Executor} })
+		defer stop()
+		w.push("raw", "kind:raw")
+		w.wait(30 * time.Second)
+		w.expect("odd starting: is tried again: the server could not do it, and its log says why")
+		w.wait(10 * time.Minute)
+		w.expect("odd failed 255 the server could not do it, and its log says why")
+	})
+}
+
 func TestWhatBelongsToNoRunIsRemoved(t *testing.T) {
 	inWorld(t, "", func(w *world) {
 		stray := weft.Attempt{Run: weft.NewID[weft.Run](), Number: 1}

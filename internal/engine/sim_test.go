@@ -46,25 +46,65 @@ func TestDisturbedHistoriesEndAsTheUndisturbedOne(t *testing.T) {
 	}
 }
 
+// The same, while a user stops and retries Runs at random. What comes of that depends
+// on the moment, but still each Run ends once, sealed, and nothing is left over.
+func TestUsersMayInterfereWithDisturbedHistories(t *testing.T) {
+	t.Parallel()
+	for i := range (*seeds + 3) / 4 {
+		seed := *firstSeed + uint64(i)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				if n := len(history(t, seed, 0.04, meddle)); n < 20 {
+					t.Errorf("only %d runs were made", n)
+				}
+			})
+		})
+	}
+}
+
+// meddle stops and retries Runs at random.
+func meddle(w *world, rng *rand.Rand) {
+	for range 40 {
+		time.Sleep(time.Duration(rng.Int64N(int64(8 * time.Second))))
+		runs := w.runs()
+		if len(runs) == 0 {
+			continue
+		}
+		id := runs[rng.IntN(len(runs))].ID
+		var err error
+		switch rng.IntN(4) {
+		case 0:
+			_, err = w.store.StopRun(w.t.Context(), w.project, id, false, w.by)
+		case 1:
+			_, err = w.store.StopRun(w.t.Context(), w.project, id, true, w.by)
+		default:
+			_, err = w.store.RetryRun(w.t.Context(), w.project, id, w.by)
+		}
+		if k := weft.KindOf(err); k != "" && k != weft.Conflict {
+			w.t.Error(err)
+		}
+	}
+}
+
 // history lets a world run, with faults at the given rate, until all has ended.
-func history(t *testing.T, seed uint64, rate float64) map[string]string {
+func history(t *testing.T, seed uint64, rate float64, others ...func(*world, *rand.Rand)) map[string]string {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, executor.Capacity{Resources: must(weft.ParseResources(map[string]string{"cpu": "4", "memory": "64Gi"})),
 		Devices: map[string][]string{"gpu": {"a", "b"}}})
-	var later sync.WaitGroup
-	users := make(chan struct{})
-	go func() {
-		defer close(users)
-		w.people()
-	}()
+	var later, users sync.WaitGroup
+	users.Go(w.people)
+	for _, other := range others {
+		users.Go(func() { other(w, rand.New(rand.NewPCG(seed, 3))) })
+	}
 	if rate > 0 {
 		for range 3 + rng.IntN(6) {
 			w.live(&faults{rng: rand.New(rand.NewPCG(seed, rng.Uint64())), rate: rate, later: &later}, time.Duration(rng.Int64N(int64(90*time.Second))))
 			time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Second))))
 		}
 	}
-	<-users
+	users.Wait()
 	later.Wait()
 	w.settle()
 	return w.outcome()
@@ -140,17 +180,14 @@ func (w *world) settle() {
 func (w *world) quiet() {
 	w.t.Helper()
 	began := time.Now()
-	for calm := 0; calm < 15; {
-		time.Sleep(time.Second)
+	for calm := 0; calm < 4; {
+		time.Sleep(5 * time.Second)
 		busy := w.busy()
-		if calm++; len(busy) > 0 {
+		if calm++; busy > 0 {
 			calm = 0
 		}
 		if time.Since(began) > 3*time.Hour {
-			for _, r := range busy {
-				w.t.Errorf("%s is still %s (%s)", w.plans[r.Plan], r.Status, r.Reason)
-			}
-			w.t.Fatalf("after three hours %d runs have not ended", len(busy))
+			w.t.Fatalf("after three hours %d runs have not ended: %q", busy, w.states())
 		}
 	}
 }

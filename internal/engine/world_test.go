@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,9 +149,17 @@ func (w *world) runs() []weft.Run {
 	return out
 }
 
-// busy returns the Runs that have not ended.
-func (w *world) busy() []weft.Run {
-	return slices.DeleteFunc(w.runs(), func(r weft.Run) bool { return r.Status.Ended() })
+// busy counts the Runs that have not ended.
+func (w *world) busy() (n int64) {
+	w.t.Helper()
+	counts, err := w.store.RunCounts(w.t.Context(), w.project)
+	w.must(err)
+	for status, c := range counts {
+		if !status.Ended() {
+			n += c
+		}
+	}
+	return n
 }
 
 // outcome tells how all Runs ended, in terms that are the same whenever the same was
