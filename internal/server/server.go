@@ -49,6 +49,7 @@ type Server struct {
 	uploads *uploads
 	trees   *manifests
 	stall   time.Duration // of bodies
+	origin  *http.CrossOriginProtection
 
 	closing   chan struct{} // closed by Drain
 	closeOnce sync.Once
@@ -64,7 +65,7 @@ func New(c Config) *Server {
 	}
 	s := &Server{
 		Config: c, log: c.Log, guard: c.Guard, router: chi.NewRouter(),
-		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), stall: bodyStall, closing: make(chan struct{}),
+		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), stall: bodyStall, origin: http.NewCrossOriginProtection(), closing: make(chan struct{}),
 	}
 	s.huma = huma.NewAPI(humaConfig(c.Version), adapter{s})
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
@@ -133,6 +134,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // dispatch tells the API from the registry and the console.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if err := s.origin.Check(r); err != nil {
+		s.answerError(w, r, weft.Errorf(weft.Forbidden, "another site may not make your browser change anything here: %w", err))
+		return
+	}
 	path := r.URL.Path
 	switch {
 	case s.Registry != nil && (path == "/v2" || strings.HasPrefix(path, "/v2/")):

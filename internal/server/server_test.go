@@ -193,3 +193,18 @@ func TestNoAuthLetsEveryoneIn(t *testing.T) {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 }
+
+func TestOtherSitesCannotUseABrowser(t *testing.T) {
+	t.Parallel()
+	who := admin()
+	s := newServer(t, Config{Guard: NewGuard(tokens{}, &who)})
+	for site, status := range map[string]int{"cross-site": 403, "same-origin": 404, "": 404} {
+		r := httptest.NewRequest("PUT", "/api/runs/x/abort", nil)
+		r.Header.Set("Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("%q: %d %s", site, w.Code, w.Body)
+		}
+	}
+}
