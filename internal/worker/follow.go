@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func newFollower(dir string, alive *os.File, h *Hold) (_ *follower, err error) {
 		}
 	}()
 	f.running = Running{PID: f.state.PID, Devices: h.task.Devices, Started: time.Now()}
-	if f.log, err = os.OpenFile(h.task.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	if f.log, err = os.OpenFile(h.task.Log, os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
 		return nil, err
 	}
 	name := filepath.Join(dir, fileOrders)
@@ -149,36 +150,78 @@ func (f *follower) finish(exit Exit) error {
 	return err
 }
 
-// pump copies what the program prints to the log. Beyond the limit the program is
-// killed, and what it still prints is dropped. (Splice would not lose what is between
-// a read and a write when this process is killed; but older kernels then tell nobody
-// who watches the log.)
+// pump moves what the program prints to the log. Beyond the limit the program is
+// killed, and what it still prints is dropped.
+//
+// It moves by splice, so that nothing is ever between the pipe and the log: when this
+// process is killed, its successor finds each byte in one of the two.
 func (f *follower) pump() error {
 	info, err := f.log.Stat()
 	if err != nil {
 		return err
 	}
-	size, buf := info.Size(), make([]byte, 64<<10)
-	for {
-		n, err := f.stdio.Read(buf)
-		b := buf[:n]
-		if limit := f.task.LogLimit; limit > 0 && size+int64(n) > limit {
-			b = b[:max(0, limit-size)]
-			f.exceed(fmt.Sprintf("ended because its log exceeded the limit of %d bytes", limit))
+	pipe, err := f.stdio.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for size := info.Size(); ; {
+		most := int64(pipeSize)
+		if limit := f.task.LogLimit; limit > 0 {
+			most = min(most, limit-size)
 		}
-		size += int64(len(b))
-		if _, werr := f.log.Write(b); werr != nil {
-			f.exceed("ended because its log cannot be written: " + werr.Error())
+		if most <= 0 {
+			return f.overflow()
+		}
+		n, err := splice(pipe, f.log, size, int(most))
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case err != nil:
+			f.exceed("ended because its log cannot be written: " + err.Error())
 			_, err := io.Copy(io.Discard, f.stdio)
 			return err
+		case n == 0:
+			return nil
 		}
+		size += n
+		// Kernels before 6.7 tell nobody of a splice who watches the file for changes
+		// of its content; a change of its times they do tell. If that fails, followers
+		// are late, no more.
+		_ = os.Chtimes(f.log.Name(), time.Time{}, time.Now())
+	}
+}
+
+// pipeSize is what a pipe holds by default, and so the most there is to move at once.
+const pipeSize = 64 << 10
+
+// splice waits until the pipe has something, and moves at most so many bytes of it to
+// an offset of a file. It returns 0 at the end of the pipe.
+func splice(pipe syscall.RawConn, to *os.File, offset int64, most int) (int64, error) {
+	var n int64
+	var err error
+	waited := pipe.Read(func(fd uintptr) bool {
+		for {
+			n, err = unix.Splice(int(fd), nil, int(to.Fd()), &offset, most, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	return n, errors.Join(waited, err)
+}
+
+// overflow waits for more than the limit allows, which ends the program.
+func (f *follower) overflow() error {
+	var one [1]byte
+	if n, err := f.stdio.Read(one[:]); n == 0 {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
+		return err
 	}
+	f.exceed(fmt.Sprintf("ended because its log exceeded the limit of %d bytes", f.task.LogLimit))
+	_, err := io.Copy(io.Discard, f.stdio)
+	return err
 }
 
 // exceed kills the program for a reason of ours. The first reason is the one told.

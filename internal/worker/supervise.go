@@ -50,7 +50,6 @@ func (s *supervisor) run() error {
 	if err := BecomeReaper(); err != nil {
 		return err
 	}
-	leaveCgroup()
 	var err error
 	if s.task, err = Read[Task](".", FileTask); err != nil {
 		return err
@@ -78,6 +77,7 @@ func (s *supervisor) run() error {
 		return err
 	}
 	f.hint()
+	leaveCgroup() // not earlier: the kernel takes its time over it
 	exit, err := f.follow(context.Background())
 	if err != nil {
 		return err
