@@ -51,6 +51,7 @@ type Store interface {
 	Extend(ctx context.Context, pin string, until time.Time) error
 	Release(ctx context.Context, pin string) error
 	Readable(ctx context.Context, project weft.ProjectID, digests []weft.Digest) ([]bool, error)
+	HasTree(ctx context.Context, project weft.ProjectID, tree weft.Digest) (bool, error)
 	BlobTotals(ctx context.Context) (count, bytes int64, err error)
 
 	Repositories(ctx context.Context, project weft.ProjectID, after string, n int) ([]string, error)

@@ -234,7 +234,8 @@ func (s *Server) commitUpload(ctx context.Context, in *commitInput) (*body[api.D
 }
 
 // record seals an upload and makes its Data. The manifest may name only contents that
-// this upload has sent, or was told to be there: to know a digest is not a right.
+// this upload has sent, or was told to be there, unless some Data has the very same: to
+// know a digest is not a right.
 func (s *Server) record(ctx context.Context, u *upload, digest weft.Digest, tags weft.Tags) (weft.DataID, error) {
 	stop := s.hold(ctx, u)
 	defer stop()
@@ -242,11 +243,8 @@ func (s *Server) record(ctx context.Context, u *upload, digest weft.Digest, tags
 	if err != nil {
 		return weft.DataID{}, err
 	}
-	for _, e := range m.Entries {
-		if e.Kind == weft.File && !u.has(weft.Blob{Digest: e.Digest, Size: e.Size}) {
-			return weft.DataID{}, weft.Errorf(weft.Invalid, "the content of %q was not sent with %d bytes in this upload", e.Path, e.Size).
-				WithAdvice("ask which contents are missing, send those, and commit again")
-		}
+	if err := s.mayRecord(ctx, u, digest, m); err != nil {
+		return weft.DataID{}, err
 	}
 	tree, err := s.Content.PutManifest(ctx, u.pin, u.lease(), m)
 	if err != nil {
@@ -254,6 +252,21 @@ func (s *Server) record(ctx context.Context, u *upload, digest weft.Digest, tags
 	}
 	v, err := s.Store.PushData(ctx, s.push(ctx, tree, tags, u.pin)) // releases the pin
 	return v.Data.ID, err
+}
+
+// mayRecord refuses a manifest with a content that the principal has not shown to have:
+// by having it sent, or by there being a Data with exactly this manifest.
+func (s *Server) mayRecord(ctx context.Context, u *upload, digest weft.Digest, m weft.Manifest) error {
+	if known, err := s.Store.HasTree(ctx, principal(ctx).Project, digest); known || err != nil {
+		return err
+	}
+	for _, e := range m.Entries {
+		if e.Kind == weft.File && !u.has(weft.Blob{Digest: e.Digest, Size: e.Size}) {
+			return weft.Errorf(weft.Invalid, "the content of %q was not sent with %d bytes in this upload", e.Path, e.Size).
+				WithAdvice("ask which contents are missing, send those, and commit again")
+		}
+	}
+	return nil
 }
 
 func (s *Server) sentManifest(ctx context.Context, u *upload, digest weft.Digest) (weft.Manifest, error) {

@@ -126,6 +126,40 @@ func TestPushSendsOnlyWhatIsMissing(t *testing.T) {
 	}
 }
 
+// What some data is already can be pushed again by the digest of its manifest alone;
+// that of a manifest which is only a file cannot.
+func TestPushKnownManifest(t *testing.T) {
+	t.Parallel()
+	r := newReal(t)
+	files := map[string]string{"a": "one", "b": "two"}
+	known := string(manifestFor(files).Encode())
+	stranger := string(manifestFor(map[string]string{"stolen": "secret"}).Encode())
+	first, _ := pushOwn(t, r.client, files)
+	pushOwn(t, r.client, map[string]string{"file": stranger})
+	for _, c := range []struct {
+		manifest string
+		kind     api.ErrorKind
+	}{{known, ""}, {stranger, api.KindInvalid}} {
+		u, err := r.client.BeginUpload(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ref := blobOf(c.manifest)
+		missing, err := r.client.MissingBlobs(t.Context(), u.ID, []api.BlobRef{ref})
+		if err != nil || len(missing.Missing) > 0 {
+			t.Fatalf("missing %v, %v", missing.Missing, err)
+		}
+		d, err := r.client.CommitUpload(t.Context(), u.ID, ref.Digest, nil)
+		var refused *api.Error
+		switch {
+		case c.kind == "" && (err != nil || d.Digest != first.Digest || d.KnitID == first.KnitID):
+			t.Errorf("the known one: %+v, %v", d, err)
+		case c.kind != "" && (!errors.As(err, &refused) || refused.Kind != c.kind):
+			t.Errorf("the other one: %v", err)
+		}
+	}
+}
+
 func TestPullByDigest(t *testing.T) {
 	t.Parallel()
 	r := newReal(t)

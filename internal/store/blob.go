@@ -347,6 +347,20 @@ func (s *Store) Readable(ctx context.Context, project weft.ProjectID, digests []
 	return out, nil
 }
 
+// HasTree reports whether a Data of the project has that tree. Who can read the Data may
+// refer to everything in it.
+func (s *Store) HasTree(ctx context.Context, project weft.ProjectID, tree weft.Digest) (found bool, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		one := 0
+		found, err = t.row(ctx, "SELECT 1 FROM data WHERE tree = $1 AND project = $2 LIMIT 1", []any{tree, project}, &one)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("find tree: %w", err)
+	}
+	return found, nil
+}
+
 // BlobTotals returns how many blobs there are and the sum of their sizes.
 func (s *Store) BlobTotals(ctx context.Context) (count, bytes int64, err error) {
 	err = s.read(ctx, func(t *tx) error {
