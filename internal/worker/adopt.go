@@ -19,6 +19,9 @@ type Hold struct {
 	stdio   *os.File
 	state   *state   // nil: no container was set going
 	process *os.File // nil: none, or it has ended
+
+	late bool // it was taken when there may have been a container already
+	lost bool // the container had ended by then: what was in the pipe is gone
 }
 
 // NewHold is to be taken before the container is made.
@@ -32,6 +35,17 @@ func NewHold(dir string, t Task) (*Hold, error) {
 		return nil, fmt.Errorf("hold container: %w", err)
 	}
 	return &Hold{task: t, stdio: stdio}, nil
+}
+
+// NewLateHold is for an attempt whose container may have been made before, as when the
+// server was restarted. If the container has ended already, and its supervisor is not
+// there to tell, nobody knows whether all it printed is in the log.
+func NewLateHold(dir string, t Task) (*Hold, error) {
+	h, err := NewHold(dir, t)
+	if err == nil {
+		h.late = true
+	}
+	return h, err
 }
 
 // Started reports whether a container was made and set going, and if so holds it.
@@ -48,6 +62,7 @@ func (h *Hold) Started() (bool, error) {
 		return false, err
 	}
 	h.state = s
+	h.lost = h.late && (h.process == nil || ended(h.process))
 	return true, nil
 }
 

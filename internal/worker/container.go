@@ -135,6 +135,17 @@ func await(process *os.File) error {
 	return nil
 }
 
+// ended reports whether the process has ended.
+func ended(process *os.File) bool {
+	over := false
+	err := control(process, func(fd int) error {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		over = n > 0
+		return err
+	})
+	return err != nil || over
+}
+
 // peek returns how an ended process ended, and leaves it to be reaped. If it is not a
 // child of ours, its parent reaps it, and only kernels from 6.15 on then still know;
 // ok is false if not.

@@ -124,7 +124,10 @@ func (f *follower) await(ctx context.Context) error {
 // exit asks how the program ended.
 func (f *follower) exit() Exit {
 	exit := Exit{Started: f.running.Started, Ended: time.Now()}
-	if f.process == nil {
+	if f.lost {
+		exit.Message = "it ended while neither the server nor its supervisor was there: how, and what it printed last, is not known"
+	}
+	if f.process == nil || f.lost {
 		exit.Unknown = true
 		return exit
 	}

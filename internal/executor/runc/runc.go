@@ -162,7 +162,7 @@ func (e *Executor) resume() error {
 		}
 		var hold *worker.Hold
 		if err == nil {
-			hold, err = worker.NewHold(dir, task)
+			hold, err = worker.NewLateHold(dir, task)
 		}
 		if err != nil { // the machine broke down meanwhile: no reason not to start
 			e.options.Log.Error("take up attempt", "attempt", a, "error", err)
