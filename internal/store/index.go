@@ -38,6 +38,8 @@ const (
 	followPause = time.Second
 	// loadChunk is how many rows one reading transaction loads.
 	loadChunk = 10_000
+	// largeLoad is how many Data leave much garbage when they are loaded.
+	largeLoad = 100_000
 	// eventChunk is how many events one reading transaction applies.
 	eventChunk = 2_000
 	// maxStale is how many entries of the postings may be wrong before they are loaded
@@ -125,6 +127,9 @@ func (x *index) load(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.at, x.ahead, x.graph, x.tags, x.ready = fresh.at, fresh.ahead, fresh.graph, fresh.tags, true
+	if _, data := x.graph.Len(); data >= largeLoad {
+		debug.FreeOSMemory() // what loading needed on the way is as much again
+	}
 	return nil
 }
 
@@ -180,6 +185,8 @@ func idsOf[T any](joined []byte) []weft.ID[T] {
 }
 
 func (x *index) loadTimes(ctx context.Context) error {
+	_, data := x.graph.Len()
+	x.tags.times = make([]int64, 0, data+1) // numbers begin with 1
 	return x.pages(ctx, "SELECT id, ts FROM data WHERE id > $1 ORDER BY id LIMIT $2", []any{[]byte{}}, func(r scanner) ([]any, error) {
 		var id weft.DataID
 		var ts int64

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -147,6 +148,28 @@ func BenchmarkTwoTags(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Run(name, list)
+		}
+	})
+}
+
+// What the index costs: the memory it keeps, and how long after the start it answers.
+// Each run has two inputs, two outputs with three tags and a log with one.
+func BenchmarkIndexLoad(b *testing.B) {
+	storetest.Bench(b, func(b *testing.B, s *store.Store) {
+		layers(b, s, benchProject(b, s), *stored)
+		b.ResetTimer()
+		for range b.N {
+			start := time.Now()
+			if err := s.LoadIndex(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(start).Seconds(), "load-s")
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			b.ReportMetric(float64(m.HeapAlloc)/1e6, "heap-MB")
+			runs, _, _, _ := s.IndexSize()
+			b.ReportMetric(float64(runs), "runs")
 		}
 	})
 }
