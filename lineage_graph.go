@@ -3,10 +3,10 @@ package weft
 import "sync"
 
 // A LineageGraph holds which Run made and read which Data, of all projects and for
-// large traversals: ids are interned to 32-bit numbers and everything else is flat
+// large traversals. Ids are interned to 32-bit numbers and everything else is flat
 // arrays of numbers: about 35 bytes for a Data, 40 for a Run and 16 for each of its
-// inputs. It is safe for concurrent use. What it is given need not be in any order; invalidated Runs are
-// not to be added, as lineage hides them.
+// inputs. It is safe for concurrent use. What it is given need not be in any order;
+// invalidated Runs are not to be added, as lineage hides them.
 type LineageGraph struct {
 	mu   sync.RWMutex
 	data interner[Data]
