@@ -111,7 +111,7 @@ func (o *dataPushOptions) pushOne(ctx context.Context, client *api.Client, p par
 	}
 	bar := o.progress("push")
 	bar.total(p.src.bytes)
-	d, err := push(ctx, client, p.src, p.tags, bar)
+	d, err := push(ctx, client, p.src, p.tags, largeFile, bar)
 	bar.end()
 	if err != nil {
 		return err

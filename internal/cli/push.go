@@ -35,16 +35,18 @@ type pusher struct {
 	up     api.Upload
 	src    *source
 	bar    *progress
+	large  int64    // size from which on a file is hashed while it is sent
 	sent   sync.Map // digests that are on their way or there
 }
 
-// push sends a source and commits it with tags. When it fails, nothing is kept.
-func push(ctx context.Context, client *api.Client, src *source, tags weft.Tags, bar *progress) (api.DataDetail, error) {
+// push sends a source and commits it with tags. Files from the size large on are hashed
+// while they are sent. When it fails, nothing is kept.
+func push(ctx context.Context, client *api.Client, src *source, tags weft.Tags, large int64, bar *progress) (api.DataDetail, error) {
 	up, err := client.BeginUpload(ctx)
 	if err != nil {
 		return api.DataDetail{}, err
 	}
-	p := &pusher{client: client, up: up, src: src, bar: bar}
+	p := &pusher{client: client, up: up, src: src, bar: bar, large: large}
 	d, err := p.push(ctx, tags)
 	if err != nil {
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
@@ -55,6 +57,9 @@ func push(ctx context.Context, client *api.Client, src *source, tags weft.Tags, 
 }
 
 func (p *pusher) push(ctx context.Context, tags weft.Tags) (api.DataDetail, error) {
+	if d, done, err := p.known(ctx, tags); done || err != nil {
+		return d, err
+	}
 	if err := p.files(ctx); err != nil {
 		return api.DataDetail{}, err
 	}
@@ -86,8 +91,8 @@ func (p *pusher) files(ctx context.Context) error {
 			break
 		}
 		switch e := p.src.entries[i]; {
-		case e.Size >= largeFile:
-			group.Go(func() error { return p.large(ctx, i) })
+		case e.Size >= p.large:
+			group.Go(func() error { return p.stream(ctx, i) })
 		case e.Size > smallFile:
 			group.Go(func() error { return p.middling(ctx, i) })
 		default:
@@ -230,8 +235,8 @@ func (p *pusher) middling(ctx context.Context, i int) error {
 	return content.failure(err)
 }
 
-// large sends a file and hashes it on the way.
-func (p *pusher) large(ctx context.Context, i int) error {
+// stream sends a file and hashes it on the way.
+func (p *pusher) stream(ctx context.Context, i int) error {
 	e := &p.src.entries[i]
 	f, err := os.Open(p.src.at(*e))
 	if err != nil {

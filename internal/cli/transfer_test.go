@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -21,6 +22,9 @@ import (
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
 )
+
+// testLarge is what tests take for a large file.
+const testLarge = 4 * chunkBytes
 
 // client returns a client of a world of its own.
 func (w *world) client(t testing.TB) *api.Client {
@@ -96,7 +100,7 @@ func tryPush(ctx context.Context, c *api.Client, dir string, tags ...string) (ap
 	if err != nil {
 		return api.DataDetail{}, err
 	}
-	return push(ctx, c, src, ts, &progress{})
+	return push(ctx, c, src, ts, testLarge, &progress{})
 }
 
 // contentsOf lists a directory with modes and digests.
@@ -145,7 +149,7 @@ func TestPushPullLargeFile(t *testing.T) {
 	t.Parallel()
 	c := startWorld(t)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "large"), bytesOf(1, largeFile+12345), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "large"), bytesOf(1, 7*chunkBytes+12345), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	d := pushDir(t, c, dir)
@@ -158,13 +162,21 @@ func TestPushPullLargeFile(t *testing.T) {
 	}
 }
 
-// meddler changes a file as soon as the server hears of an upload.
+// meddler calls meddle as soon as the server hears of an upload.
 func meddler(t *testing.T, c *api.Client, meddle func()) *api.Client {
 	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api/uploads" {
+	return meddlerOf(t, c, func(path string) {
+		if path == "/api/uploads" {
 			meddle()
 		}
+	})
+}
+
+// meddlerOf calls meddle with the path of each request before it gets to the server.
+func meddlerOf(t *testing.T, c *api.Client, meddle func(path string)) *api.Client {
+	t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		meddle(r.URL.Path)
 		req := r.Clone(r.Context())
 		req.URL.Scheme, req.URL.Host, req.RequestURI = "http", strings.TrimPrefix(c.Base(), "http://"), ""
 		res, err := http.DefaultTransport.RoundTrip(req)
@@ -201,9 +213,9 @@ func TestPushOfWhatChanges(t *testing.T) {
 		"small grows":      {10, func(p string) error { return os.WriteFile(p, bytesOf(2, 11), 0o644) }, "grew"},
 		"small shrinks":    {10, func(p string) error { return os.Truncate(p, 9) }, "shrank"},
 		"middling shrinks": {smallFile + 1, func(p string) error { return os.Truncate(p, 9) }, "changed"},
-		"large vanishes":   {largeFile, os.Remove, "vanished"},
-		"large shrinks":    {largeFile, func(p string) error { return os.Truncate(p, largeFile-1) }, "shrank"},
-		"large grows":      {largeFile, func(p string) error { return os.Truncate(p, largeFile+1) }, "grew"},
+		"large vanishes":   {testLarge, os.Remove, "vanished"},
+		"large shrinks":    {testLarge, func(p string) error { return os.Truncate(p, testLarge-1) }, "shrank"},
+		"large grows":      {testLarge, func(p string) error { return os.Truncate(p, testLarge+1) }, "grew"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -378,6 +390,34 @@ func hostile(t *testing.T, m weft.Manifest, text string) *api.Client {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// Many small files that are data already are pushed without sending one.
+func TestPushOfWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	server := startWorld(t)
+	dir := t.TempDir()
+	for i := range 3 * knownFiles {
+		write(t, filepath.Join(dir, fmt.Sprint(i)), fmt.Sprint("file ", i))
+	}
+	var batches atomic.Int64
+	c := meddlerOf(t, server, func(path string) {
+		if strings.HasSuffix(path, "/files") {
+			batches.Add(1)
+		}
+	})
+	first := pushDir(t, c, dir)
+	if batches.Load() == 0 {
+		t.Fatal("nothing was sent")
+	}
+	batches.Store(0)
+	if again := pushDir(t, c, dir, "a:b"); again.Digest != first.Digest || again.KnitID == first.KnitID || batches.Load() > 0 {
+		t.Errorf("again: %d requests sent files, %+v", batches.Load(), again)
+	}
+	write(t, filepath.Join(dir, "7"), "changed")
+	if other := pushDir(t, c, dir); other.Digest == first.Digest || batches.Load() != 1 || other.Files != first.Files {
+		t.Errorf("one changed: %d requests sent files, %+v", batches.Load(), other)
+	}
 }
 
 // A pull that broke off goes on from where it was.

@@ -142,17 +142,23 @@ type works struct {
 	db  *store.Store
 }
 
+func (w works) Close(_ context.Context, a weft.Attempt) error { return w.dir.CloseWork(a) }
+
 func (w works) Seal(ctx context.Context, r weft.Run) (map[weft.DataID]weft.Tree, []string, error) {
+	pin, until := r.Current().String(), time.Now().Add(time.Hour)
 	trees := map[weft.DataID]weft.Tree{}
 	var problems []string
 	for _, id := range r.OutputIDs() {
-		dir := w.dir.WorkDir(r.Current(), id)
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			if err := w.dir.MakeWork(r.Current(), id, 0, 0, 0o700); err != nil {
-				return nil, nil, err
-			}
+		var tree weft.Tree
+		var found []string
+		dir := w.dir.ClosedDir(r.Current(), id)
+		_, err := os.Lstat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			tree, err = w.dir.PutManifest(ctx, pin, until, weft.Manifest{})
+		case err == nil:
+			tree, found, err = w.dir.Seal(ctx, pin, until, dir)
 		}
-		tree, found, err := w.dir.Seal(ctx, r.Current().String(), time.Now().Add(time.Hour), dir)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -179,7 +185,10 @@ func (l runLogs) OpenLog(ctx context.Context, r weft.Run, follow bool) (io.ReadC
 	if weft.KindOf(err) != weft.NotFound {
 		return log, err
 	}
-	f, err := os.Open(filepath.Join(l.dir.WorkDir(r.Current(), r.Log), executor.LogFile))
+	f, err := os.Open(filepath.Join(l.dir.ClosedDir(r.Current(), r.Log), executor.LogFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(filepath.Join(l.dir.WorkDir(r.Current(), r.Log), executor.LogFile))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, weft.Errorf(weft.NotFound, "run %s has printed nothing that is there now", r.ID)
 	}
