@@ -64,24 +64,23 @@ type works struct {
 	pins pins
 }
 
-// Prepare makes sure of the place; the executor makes the directories themselves, as
-// it knows which user of the image they belong to.
-func (w works) Prepare(ctx context.Context, r weft.Run) error {
-	return os.MkdirAll(filepath.Dir(w.dir.WorkDir(r.Current(), weft.DataID{})), 0o700)
-}
+func (w works) Close(ctx context.Context, a weft.Attempt) error { return w.dir.CloseWork(a) }
 
 func (w works) Seal(ctx context.Context, r weft.Run) (map[weft.DataID]weft.Tree, []string, error) {
+	pin, until := attemptPin(r.Current()), time.Now().Add(pinFor)
 	trees := map[weft.DataID]weft.Tree{}
 	var problems []string
 	for _, id := range r.OutputIDs() {
-		dir := w.dir.WorkDir(r.Current(), id)
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			// It never came to a container: what it leaves is an empty directory.
-			if err := w.dir.MakeWork(r.Current(), id, 0, 0, 0o700); err != nil {
-				return nil, nil, err
-			}
+		var tree weft.Tree
+		var found []string
+		dir := w.dir.ClosedDir(r.Current(), id)
+		_, err := os.Lstat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it never came to a container
+			tree, err = w.dir.PutManifest(ctx, pin, until, weft.Manifest{})
+		case err == nil:
+			tree, found, err = w.dir.Seal(ctx, pin, until, dir)
 		}
-		tree, found, err := w.dir.Seal(ctx, attemptPin(r.Current()), time.Now().Add(pinFor), dir)
 		if err != nil {
 			return nil, nil, fmt.Errorf("seal data %s: %w", id, err)
 		}
@@ -121,7 +120,10 @@ func (l logs) OpenLog(ctx context.Context, r weft.Run, follow bool) (io.ReadClos
 	if weft.KindOf(err) != weft.NotFound {
 		return log, err
 	}
-	f, err := os.Open(filepath.Join(l.dir.WorkDir(r.Current(), r.Log), executor.LogFile))
+	f, err := os.Open(filepath.Join(l.dir.ClosedDir(r.Current(), r.Log), executor.LogFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(filepath.Join(l.dir.WorkDir(r.Current(), r.Log), executor.LogFile))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, weft.Errorf(weft.NotFound, "run %s has printed nothing that is there now", r.ID)
 	}

@@ -205,9 +205,13 @@ func (e *Engine) look(ctx context.Context, r weft.Run) (weft.Run, error) {
 	return next, e.record(ctx, r, save)
 }
 
-// finish makes sure that nothing of the attempt runs any more, seals what it left,
-// and records the Run as ended.
+// finish makes sure that nothing of the attempt writes any more, seals what it left,
+// and records the Run as ended. It closes before it removes: as long as the executor
+// has the attempt, it will not start it again.
 func (e *Engine) finish(ctx context.Context, r weft.Run) (weft.Run, error) {
+	if err := e.Content.Close(ctx, r.Current()); err != nil {
+		return r, fmt.Errorf("close outputs: %w", err)
+	}
 	if err := e.Executor.Remove(ctx, r.Current()); err != nil {
 		return r, fmt.Errorf("remove container: %w", err)
 	}

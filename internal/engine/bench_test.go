@@ -120,6 +120,8 @@ type void struct {
 	all   chan struct{}
 }
 
+func (*void) Close(context.Context, weft.Attempt) error { return nil }
+
 func (*void) Seal(_ context.Context, r weft.Run) (map[weft.DataID]weft.Tree, []string, error) {
 	trees := map[weft.DataID]weft.Tree{}
 	for _, id := range r.OutputIDs() {

@@ -27,7 +27,8 @@
 // Every act may be repeated, and may take effect late, even after the Run has ended.
 // What it makes is named after the attempt, the Run's id and the number of the try;
 // reconciliation lists what there is and removes what is not the present attempt of a
-// Run in progress.
+// Run in progress. A container that is started so late that its attempt was removed
+// already finds the attempt's directories closed, and what it writes is never sealed.
 //
 // # The way of a Run
 //
@@ -37,7 +38,7 @@
 //	   │              │ flight resolves  │ Observe          │
 //	   │              │ its image        │                  ▼
 //	   └──────────────┴──────────────────┴────► completing │ aborting ──► done │ failed
-//	                                                flight: Remove, Seal, record, Discard
+//	                                                flight: Close, Remove, Seal, record, Discard
 //
 // A flight is the work on one Run from its claim until it needs none for a while. It
 // keeps the lease between steps, and renews it while a step takes long. All flights
@@ -69,7 +70,7 @@
 //	in Start, which happens after all    starting, and a container         Start, which does nothing
 //	while it runs                        running                           the executor hints at its end
 //	between the end and saving it        running, container has ended      Observe
-//	in Remove or Seal                    completing or aborting            Remove and Seal
+//	in Close, Remove or Seal             completing or aborting            Close, Remove and Seal
 //	between sealing and saving           the same, trees are there         Seal, which gives the same trees
 //	between saving and Discard           done, and work directories        reconcile discards them
 //

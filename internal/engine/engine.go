@@ -35,13 +35,18 @@ type Store interface {
 // again with the same argument after a crash, at any point, and then lead to the
 // same end; and a call may take effect late.
 type Content interface {
-	// Seal turns what the Run's present attempt has left into trees, one for each of
-	// its outputs and for its log. What was never written is an empty tree. Sealing
-	// again gives the same trees, until Discard. Problems are what could not be
-	// kept, such as a device, in words for the user.
+	// Close ends the writing of an attempt: what a container writes that is started
+	// from now on, by a call that was late, goes elsewhere and is never sealed.
+	Close(ctx context.Context, a weft.Attempt) error
+
+	// Seal turns what the Run's present attempt has left, which is closed, into trees,
+	// one for each of its outputs and for its log. What was never written is an empty
+	// tree. Sealing again gives the same trees, until Discard. Problems are what could
+	// not be kept, such as a device, in words for the user.
 	Seal(ctx context.Context, r weft.Run) (trees map[weft.DataID]weft.Tree, problems []string, err error)
 
-	// Discard removes the attempt's directories. Trees that were sealed stay.
+	// Discard removes the attempt's directories, closed or not. Trees that were sealed
+	// stay.
 	Discard(ctx context.Context, a weft.Attempt) error
 
 	// Works lists the attempts whose directories exist.

@@ -153,7 +153,7 @@ func TestWhatDoesNotFitWaitsAndSaysWhy(t *testing.T) {
 		w.expect("large ready: can never run here: it asks for 64 cpu, and this machine has 4 in all",
 			"long running", "next ready: waits for 2 cpu: 1 of 4 are free", "small done")
 		_, err := w.store.ChangePlan(w.t.Context(), w.project, large, w.by, func(p *weft.Plan) error {
-			p.Resources["cpu"] = must(weft.ParseResources(map[string]string{"cpu": "1"}))["cpu"]
+			p.Resources = must(weft.ParseResources(map[string]string{"cpu": "1"})).WithDefaults()
 			return nil
 		})
 		w.must(err)

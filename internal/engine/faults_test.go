@@ -249,6 +249,10 @@ func (c faultyContent) Seal(ctx context.Context, r weft.Run) (map[weft.DataID]we
 	return s.trees, s.problems, err
 }
 
+func (c faultyContent) Close(ctx context.Context, a weft.Attempt) error {
+	return do(ctx, c.faults, func(ctx context.Context) error { return c.Content.Close(ctx, a) })
+}
+
 func (c faultyContent) Discard(ctx context.Context, a weft.Attempt) error {
 	return do(ctx, c.faults, func(ctx context.Context) error { return c.Content.Discard(ctx, a) })
 }

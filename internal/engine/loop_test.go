@@ -70,6 +70,7 @@ func TestGroupGathersWhileACallIsUnderWay(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if d := cmp.Diff([][]int{{0}, {1, 2, 3}, {4, 5}}, calls); d != "" {
 			t.Error(d)
 		}
@@ -109,6 +110,7 @@ func TestWhoeverAsksForAnImageSharesAnAnswerThatIsNotOlder(t *testing.T) {
 		stop()
 		time.Sleep(time.Hour)
 		ask(t.Context(), 4)
+		synctest.Wait()
 		slices.Sort(got[2:4]) // of these two, one asks anew, and the other after him
 		if d := cmp.Diff([]byte{1, 0, 3, 4, 5}, got); d != "" {
 			t.Error(d)

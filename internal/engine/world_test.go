@@ -260,14 +260,22 @@ func (c *works) Work(a weft.Attempt, d weft.DataID) string { return c.dir.WorkDi
 
 func (c *works) Tree(ctx context.Context, g weft.Digest) (string, error) { return c.dir.Tree(ctx, g) }
 
+func (c *works) Close(_ context.Context, a weft.Attempt) error { return c.dir.CloseWork(a) }
+
 func (c *works) Seal(ctx context.Context, r weft.Run) (map[weft.DataID]weft.Tree, []string, error) {
 	pin, until := r.Current().String(), time.Now().Add(time.Hour)
 	trees := map[weft.DataID]weft.Tree{}
 	var problems []string
 	for _, id := range r.OutputIDs() {
-		tree, ps, err := c.dir.Seal(ctx, pin, until, c.dir.WorkDir(r.Current(), id))
-		if errors.Is(err, fs.ErrNotExist) {
+		var tree weft.Tree
+		var ps []string
+		dir := c.dir.ClosedDir(r.Current(), id)
+		_, err := os.Lstat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			tree, err = c.dir.PutManifest(ctx, pin, until, weft.Manifest{})
+		case err == nil:
+			tree, ps, err = c.dir.Seal(ctx, pin, until, dir)
 		}
 		if err != nil {
 			return nil, nil, err
