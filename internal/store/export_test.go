@@ -70,3 +70,13 @@ func (s *Store) TakeChanges(ctx context.Context, limit int) error {
 	_, err := s.takeChanges(ctx, limit)
 	return err
 }
+
+// ManyData reads Data as a large lineage does, and returns the ids of those that are there.
+func (s *Store) ManyData(ctx context.Context, ids []weft.DataID) ([]weft.DataID, error) {
+	rows, err := many(ctx, s, "SELECT "+dataColumns+" FROM data WHERE id", ids, dataScanner, func(d *dataRow) weft.DataID { return d.ID })
+	var found []weft.DataID
+	for i := range rows {
+		found = append(found, rows[i].ID)
+	}
+	return found, err
+}

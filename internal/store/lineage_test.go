@@ -366,3 +366,32 @@ func TestIndexReadsYourWrites(t *testing.T) {
 		}
 	})
 }
+
+// Rows are found by id whether they lie side by side or far apart.
+func TestManyRows(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHistory(t, s, 1)
+		p := h.plan("/in=never:made -> /out=a:1")
+		var ids []weft.DataID
+		var runs []weft.Run
+		for range 9000 {
+			ids = append(ids, weft.NewID[weft.Data]())
+			runs = append(runs, weft.NewRun(p, weft.NewID[weft.Run](), weft.Assignment{weft.NewID[weft.Data]()}, ids[len(ids)-1:], weft.Cause{Kind: weft.CauseProjection}, time.Now().UTC()))
+		}
+		h.must(s.InsertRuns(t.Context(), p, runs))
+		for _, step := range []int{1, 2, 3, 7, 100, 9000} {
+			want := []weft.DataID{}
+			for i := 0; i < len(ids); i += step {
+				want = append(want, ids[i])
+			}
+			asked := append(slices.Clone(want), weft.NewID[weft.Data](), weft.DataID{1}) // which are not there
+			h.rand.Shuffle(len(asked), func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
+			got, err := s.ManyData(t.Context(), asked)
+			h.must(err)
+			if sorted(got) != sorted(want) {
+				t.Errorf("of every %dth %d rows are found; want %d", step, len(got), len(want))
+			}
+		}
+	})
+}
