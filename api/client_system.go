@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// Version says which program answers. It needs no token.
+// Version says which program answers.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	return call[Version](ctx, c, request{path: at("version")})
 }

@@ -2,59 +2,59 @@ package api
 
 // A DataDetail is a data with what made it, what uses it and what could.
 type DataDetail struct {
-	KnitID      string        `json:"knitId"`
+	KnitID      string        `json:"knitId" doc:"its id"`
 	Tags        []Tag         `json:"tags" doc:"sorted, with the system's"`
-	Upstream    DataSource    `json:"upstream"`
-	Downstreams []DataUse     `json:"downstreams"`
-	Nomination  []DataNominee `json:"nomination"`
+	Upstream    DataSource    `json:"upstream" doc:"what made it"`
+	Downstreams []DataUse     `json:"downstreams" doc:"the inputs of runs that it fills; deleted runs are left out"`
+	Nomination  []DataNominee `json:"nomination" doc:"all inputs of plans that it fits"`
 
 	Digest string `json:"digest,omitempty" doc:"of the manifest; equal content has equal digests; absent until the content is there"`
-	Files  int64  `json:"files,omitempty"`
-	Bytes  int64  `json:"bytes,omitempty"`
+	Files  int64  `json:"files,omitempty" doc:"number of regular files"`
+	Bytes  int64  `json:"bytes,omitempty" doc:"sum of their sizes"`
 }
 
 // A DataSource is the output (Mountpoint) or the log of the run that made a data.
 type DataSource struct {
-	Mountpoint *Mountpoint `json:"mountpoint,omitempty"`
-	Log        *LogPoint   `json:"log,omitempty"`
-	Run        RunSummary  `json:"run"`
+	Mountpoint *Mountpoint `json:"mountpoint,omitempty" doc:"the output; absent when it is the log"`
+	Log        *LogPoint   `json:"log,omitempty" doc:"the log; absent when it is an output"`
+	Run        RunSummary  `json:"run" doc:"that made it"`
 }
 
 // A DataUse is an input of a run that a data fills.
 type DataUse struct {
-	Mountpoint Mountpoint `json:"mountpoint"`
-	Run        RunSummary `json:"run"`
+	Mountpoint Mountpoint `json:"mountpoint" doc:"the input"`
+	Run        RunSummary `json:"run" doc:"that reads it there"`
 }
 
 // A DataNominee is an input of a plan that a data fits.
 type DataNominee struct {
 	Mountpoint
-	Plan PlanSummary `json:"plan"`
+	Plan PlanSummary `json:"plan" doc:"whose input it is"`
 }
 
-// A TagChange removes, then adds tags of a data.
+// A TagChange removes, then adds tags of a data. Any of the lists may be left out.
 type TagChange struct {
-	Add       []Tag    `json:"add"`
-	Remove    []Tag    `json:"remove"`
-	RemoveKey []string `json:"remove_key"`
+	Add       []Tag    `json:"add" required:"false" doc:"to have"`
+	Remove    []Tag    `json:"remove" required:"false" doc:"not to have"`
+	RemoveKey []string `json:"remove_key" required:"false" doc:"keys of which no tag is to be left"`
 }
 
 // DataTags are the tags of a data that is about to be pushed.
 type DataTags struct {
-	Tags []Tag `json:"tags"`
+	Tags []Tag `json:"tags" doc:"as they would be pushed"`
 }
 
 // A Lineage is the part of the history around one data. The edges are in the runs:
 // from their inputs to the run, from the run to its outputs and log.
 type Lineage struct {
-	Start string        `json:"start"`
-	Data  []LineageData `json:"data"`
-	Runs  []RunDetail   `json:"runs"`
+	Start string        `json:"start" doc:"id of the data that was asked for"`
+	Data  []LineageData `json:"data" doc:"each once"`
+	Runs  []RunDetail   `json:"runs" doc:"each once"`
 }
 
 // A LineageData is a data in a Lineage.
 type LineageData struct {
-	KnitID string `json:"knitId"`
+	KnitID string `json:"knitId" doc:"its id"`
 	Tags   []Tag  `json:"tags" doc:"sorted, with the system's"`
 	RunID  string `json:"runId" doc:"of the run that made it"`
 }
@@ -62,7 +62,7 @@ type LineageData struct {
 // A FileList is what a data consists of, sorted by path.
 type FileList struct {
 	Digest string `json:"digest" doc:"of the manifest"`
-	Files  []File `json:"files"`
+	Files  []File `json:"files" doc:"sorted by path"`
 }
 
 // A File is one file, directory or link of a data.
@@ -89,6 +89,6 @@ type VerifyStep struct {
 
 // A Problem is something wrong with a file of a data.
 type Problem struct {
-	Path    string `json:"path"`
-	Message string `json:"message"`
+	Path    string `json:"path" doc:"of the file"`
+	Message string `json:"message" doc:"what is wrong with it"`
 }

@@ -25,9 +25,9 @@ const (
 // An Error is the body of every answer that is no success.
 type Error struct {
 	Message   string    `json:"message" doc:"the reason and, on further lines, what to do about it"`
-	Kind      ErrorKind `json:"kind,omitempty"`
+	Kind      ErrorKind `json:"kind,omitempty" doc:"what sort of failure this is"`
 	See       string    `json:"see,omitempty" doc:"id of the thing in the way, such as the equal plan"`
-	RequestID string    `json:"requestId,omitempty"`
+	RequestID string    `json:"requestId,omitempty" doc:"to look for in the server's log"`
 
 	// Status is that of the answer; 0 when there was none.
 	Status int `json:"-"`

@@ -4,7 +4,7 @@ package api
 // send those, commit. It expires when nothing is sent for a while; nothing is left
 // behind then.
 type Upload struct {
-	ID         string `json:"id"`
+	ID         string `json:"id" doc:"for the paths of the other requests"`
 	ExpiresAt  Time   `json:"expiresAt" doc:"every request of the upload puts this off"`
 	BatchBytes int64  `json:"batchBytes" doc:"a batch should hold about so many bytes"`
 	BatchFiles int    `json:"batchFiles" doc:"a batch should hold at most so many files"`
@@ -12,13 +12,13 @@ type Upload struct {
 
 // A BlobRef names the content of a file.
 type BlobRef struct {
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
+	Digest string `json:"digest" doc:"sha256: and 64 hexadecimal digits"`
+	Size   int64  `json:"size" doc:"in bytes"`
 }
 
 // A MissingRequest asks which contents have to be sent.
 type MissingRequest struct {
-	Blobs []BlobRef `json:"blobs"`
+	Blobs []BlobRef `json:"blobs" doc:"what the data will consist of, the manifest too"`
 }
 
 // Missing tells which contents of a MissingRequest have to be sent.
@@ -28,17 +28,17 @@ type Missing struct {
 
 // Received tells what of a batch has arrived.
 type Received struct {
-	Files int64 `json:"files"`
-	Bytes int64 `json:"bytes"`
+	Files int64 `json:"files" doc:"number of contents"`
+	Bytes int64 `json:"bytes" doc:"sum of their sizes"`
 }
 
 // A Commit ends an upload. The manifest itself was sent as a file before.
 type Commit struct {
 	Manifest string `json:"manifest" doc:"digest of the manifest"`
-	Tags     []Tag  `json:"tags"`
+	Tags     []Tag  `json:"tags" doc:"that the data has from the beginning"`
 }
 
 // A BatchRequest asks for the contents of several files in one framed stream.
 type BatchRequest struct {
-	Digests []string `json:"digests"`
+	Digests []string `json:"digests" doc:"of files of the data"`
 }

@@ -166,3 +166,16 @@ func TestMetricsCountByRoute(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTimestampThatIsShownIsFound(t *testing.T) {
+	t.Parallel()
+	r := newReal(t)
+	d := r.push(t, []string{"a=b"})
+	for got, err := range r.client.FindData(t.Context(), api.DataQuery{Tags: []string{d.Tags[1].String()}}) {
+		if err != nil || got.KnitID != d.KnitID {
+			t.Errorf("%+v %v", got, err)
+		}
+		return
+	}
+	t.Errorf("nothing has the tag %s", d.Tags[1])
+}

@@ -18,7 +18,7 @@ func (s *Server) dataRoutes() {
 		query: append([]param{
 			{name: "tag", doc: "key:value that the data has; system tags are allowed", many: true},
 			{name: "since", doc: "RFC 3339 with a zone: not older than that"},
-			{name: "duration", doc: "like 24h or 300ms: older than since and that; needs since"},
+			{name: "duration", doc: "like 24h or 300ms: earlier than since plus that; needs since"},
 		}, pageParams()...),
 		gives: "application/json", givesA: reflect.TypeFor[[]api.DataDetail](),
 	}, s.findData)

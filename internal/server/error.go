@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -62,6 +63,9 @@ func (f *failure) GetStatus() int { return f.status }
 func (s *Server) fail(ctx context.Context, err error) *failure {
 	info := infoOf(ctx)
 	kind := weft.KindOf(err)
+	if kind == weft.Internal && isGone(ctx, err) {
+		kind = weft.Canceled
+	}
 	f := &failure{wireError{Kind: api.ErrorKind(kind), RequestID: info.id}, statusOf(kind)}
 	var e *weft.Error
 	switch {
@@ -77,6 +81,11 @@ func (s *Server) fail(ctx context.Context, err error) *failure {
 		f.Message = "the request was given up"
 	}
 	return f
+}
+
+// isGone reports whether err only says that nobody waits for the answer any more.
+func isGone(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // answerError answers a request with an error.

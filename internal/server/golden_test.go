@@ -13,6 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	knitdata "github.com/opst/knitfab-api-types/data"
+	knitplans "github.com/opst/knitfab-api-types/plans"
+	knitruns "github.com/opst/knitfab-api-types/runs"
+
 	"github.com/weft-dev/weft"
 )
 
@@ -163,7 +167,34 @@ func (p *player) exchange(request []string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if res.StatusCode == http.StatusOK {
+		p.knitReads(method, path, text)
+	}
 	fmt.Fprintf(&p.out, "-- %d %s\n%s\n\n", res.StatusCode, res.Header.Get("Content-Type"), p.readable(res, text))
+}
+
+// knitReads decodes the answers to knit's requests with its own types.
+func (p *player) knitReads(method, path string, text []byte) {
+	path, query, _ := strings.Cut(strings.TrimSuffix(path, "/"), "?")
+	if strings.HasPrefix(query, "dry_run") || len(text) == 0 {
+		return
+	}
+	parts := strings.Split(path, "/") // "", api, noun, id, what
+	last := parts[len(parts)-1]
+	switch noun, list := parts[2], len(parts) == 3 && method == "GET"; {
+	case list && noun == "data":
+		asKnit[[]knitdata.Detail](p.t, string(text))
+	case list && noun == "plans":
+		asKnit[[]knitplans.Detail](p.t, string(text))
+	case list && noun == "runs":
+		asKnit[[]knitruns.Detail](p.t, string(text))
+	case noun == "data" && (method == "PUT" || len(parts) == 3 || last == "detail"):
+		asKnit[knitdata.Detail](p.t, string(text))
+	case noun == "plans" && !slices.Contains([]string{"why", "graph"}, last):
+		asKnit[knitplans.Detail](p.t, string(text))
+	case noun == "runs" && last != "log":
+		asKnit[knitruns.Detail](p.t, string(text))
+	}
 }
 
 var (

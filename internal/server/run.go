@@ -23,7 +23,7 @@ func (s *Server) runRoutes() {
 			{name: "knitIdOutput", doc: "ids, joined by commas: has any of these data as output or log"},
 			{name: "status", doc: "joined by commas: any of"},
 			{name: "since", doc: "RFC 3339 with a zone: changed at or after"},
-			{name: "duration", doc: "like 24h or 300ms: changed before since and that; needs since"},
+			{name: "duration", doc: "like 24h or 300ms: changed before since plus that; needs since"},
 		}, pageParams()...),
 		gives: "application/json", givesA: reflect.TypeFor[[]api.RunDetail](),
 	}, s.findRuns)

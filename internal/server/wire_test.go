@@ -198,3 +198,25 @@ func TestBadPlansAreExplained(t *testing.T) {
 		}
 	}
 }
+
+func FuzzPlanSpec(f *testing.F) {
+	f.Add(`{"image":"trainer:v1","inputs":[{"path":"/in","tags":["a:b",{"key":"k","value":"v"}]}],"log":{"tags":null},"resources":{"cpu":1}}`)
+	f.Add(`{"image":"x","on_node":{"may":["a=b"]},"annotations":["a=b"],"active":null}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var spec api.PlanSpec
+		if decodeStrict([]byte(text), &spec) != nil {
+			return
+		}
+		p, err := domainPlan(spec)
+		if err == nil {
+			err = p.Normalize().Validate()
+		}
+		if err != nil {
+			if weft.KindOf(err) != weft.Invalid {
+				t.Errorf("%s: %v is not the client's fault", text, err)
+			}
+			return
+		}
+		asKnit[knitplans.Detail](t, encode(t, wirePlan(weft.PlanView{Plan: p.Normalize()})))
+	})
+}
