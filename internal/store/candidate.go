@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/weft-dev/weft"
 )
@@ -65,32 +66,18 @@ func (t *tx) byRarity(ctx context.Context, project weft.ProjectID, tags weft.Tag
 	return keys, all[0].n, nil
 }
 
-// candidates returns the Data that fit an input, by id.
-func (t *tx) candidates(ctx context.Context, project weft.ProjectID, in weft.Input) ([]weft.DataID, error) {
+// candidates returns the Data that fit an input, by id; the first few, if limit is not 0.
+func (t *tx) candidates(ctx context.Context, project weft.ProjectID, in weft.Input, limit int) ([]weft.DataID, error) {
 	if ids := in.Tags.Key(weft.KeyID); len(ids) > 0 {
 		return t.candidateByID(ctx, project, in, ids[0].Value())
 	}
-	keys, _, err := t.byRarity(ctx, project, in.Tags)
+	from, args, err := t.candidateQuery(ctx, project, in)
 	if err != nil {
 		return nil, err
 	}
-	query, args := "SELECT d.id FROM data d WHERE d.project = $1 AND d.state = 1", []any{project}
-	param := func(v any) string {
-		args = append(args, v)
-		return params(len(args), 1)
-	}
-	if len(keys) > 0 { // the rarest tag leads; CROSS JOIN has SQLite keep this order
-		query = "SELECT d.id FROM data_tag t CROSS JOIN data d WHERE d.project = $1 AND d.state = 1 AND d.id = t.data AND t.tag = " + param(keys[0][:])
-		for _, key := range keys[1:] {
-			query += " AND EXISTS (SELECT 1 FROM data_tag x WHERE x.data = t.data AND x.tag = " + param(key[:]) + ")"
-		}
-	}
-	for _, at := range in.Tags.Key(weft.KeyTimestamp) {
-		us, err := timestampTag(at)
-		if err != nil {
-			return nil, err
-		}
-		query += " AND d.ts = " + param(us)
+	tail := ""
+	if limit > 0 {
+		tail = " ORDER BY id LIMIT " + strconv.Itoa(limit)
 	}
 	var found []weft.DataID
 	err = t.rows(ctx, func(r scanner) error {
@@ -98,9 +85,51 @@ func (t *tx) candidates(ctx context.Context, project weft.ProjectID, in weft.Inp
 		err := r.Scan(&id)
 		found = append(found, id)
 		return err
-	}, query, args...)
+	}, "SELECT id FROM "+from+tail, args...)
 	slices.SortFunc(found, compareIDs)
 	return found, err
+}
+
+// countCandidates returns how many Data fit an input.
+func (t *tx) countCandidates(ctx context.Context, project weft.ProjectID, in weft.Input) (n int64, err error) {
+	if ids := in.Tags.Key(weft.KeyID); len(ids) > 0 {
+		found, err := t.candidateByID(ctx, project, in, ids[0].Value())
+		return int64(len(found)), err
+	}
+	from, args, err := t.candidateQuery(ctx, project, in)
+	if err == nil {
+		_, err = t.row(ctx, "SELECT count(*) FROM "+from, args, &n)
+	}
+	return n, err
+}
+
+// candidateQuery returns from where the Data that fit an input are selected, and the
+// parameters of that.
+func (t *tx) candidateQuery(ctx context.Context, project weft.ProjectID, in weft.Input) (from string, args []any, err error) {
+	keys, _, err := t.byRarity(ctx, project, in.Tags)
+	if err != nil {
+		return "", nil, err
+	}
+	args = []any{project}
+	param := func(v any) string {
+		args = append(args, v)
+		return params(len(args), 1)
+	}
+	from = "data d WHERE d.project = $1 AND d.state = 1"
+	if len(keys) > 0 { // the rarest tag leads; CROSS JOIN has SQLite keep this order
+		from = "data_tag t CROSS JOIN data d WHERE d.project = $1 AND d.state = 1 AND d.id = t.data AND t.tag = " + param(keys[0][:])
+		for _, key := range keys[1:] {
+			from += " AND EXISTS (SELECT 1 FROM data_tag x WHERE x.data = t.data AND x.tag = " + param(key[:]) + ")"
+		}
+	}
+	for _, at := range in.Tags.Key(weft.KeyTimestamp) {
+		us, err := timestampTag(at)
+		if err != nil {
+			return "", nil, err
+		}
+		from += " AND d.ts = " + param(us)
+	}
+	return from, args, nil
 }
 
 func (t *tx) candidateByID(ctx context.Context, project weft.ProjectID, in weft.Input, text string) ([]weft.DataID, error) {

@@ -196,7 +196,7 @@ func (t *tx) dataTagged(ctx context.Context, key tagKey) ([]weft.DataID, error) 
 // keepTagged keeps the Data that have all the tags.
 func (t *tx) keepTagged(ctx context.Context, tags []tagKey, keys []dataPos) ([]dataPos, error) {
 	for _, tag := range tags {
-		has, err := t.existing(ctx, rawKeys(keys), "SELECT 1 FROM data_tag x WHERE x.tag = $1 AND x.data = v.column1", tag[:])
+		has, err := t.existing(ctx, rawKeys(keys), "data_tag x WHERE x.tag = $1 AND x.data = v.column1", tag[:])
 		if err != nil {
 			return nil, err
 		}

@@ -28,15 +28,16 @@ type delta struct {
 	supposed *weft.Data // for dry runs: the Data as it is to be
 }
 
-// load finds what fits the inputs, as far as it matters.
-func (d *delta) load(ctx context.Context, t *tx) error {
+// load finds what fits the inputs, as far as it matters; the first few of each, if limit
+// is not 0.
+func (d *delta) load(ctx context.Context, t *tx, limit int) error {
 	d.fits = make([][]weft.DataID, len(d.plan.Inputs))
 	for i, in := range d.plan.Inputs {
 		if !d.full && !d.others(i) {
 			continue
 		}
 		var err error
-		if d.fits[i], err = t.candidates(ctx, d.plan.Project, in); err != nil {
+		if d.fits[i], err = t.candidates(ctx, d.plan.Project, in, limit); err != nil {
 			return err
 		}
 	}
@@ -95,19 +96,39 @@ func lessIDs(ids, gone []weft.DataID) []weft.DataID {
 
 // count returns how many combinations the delta has, existing ones included.
 func (d *delta) count() int64 {
-	total := uint64(0)
+	total := int64(0)
 	for _, lists := range d.terms() {
-		n := uint64(1)
+		n := int64(1)
 		for _, ids := range lists {
-			hi, lo := bits.Mul64(n, uint64(len(ids)))
-			if hi > 0 || lo > math.MaxInt64 {
-				lo = math.MaxInt64
-			}
-			n = lo
+			n = times(n, int64(len(ids)))
 		}
-		total = min(total+n, math.MaxInt64)
+		if total += n; total < 0 {
+			return math.MaxInt64
+		}
 	}
-	return int64(total)
+	return total
+}
+
+// countAll returns how many combinations a full delta has, without loading it.
+func (d *delta) countAll(ctx context.Context, t *tx) (int64, error) {
+	total := int64(1)
+	for _, in := range d.plan.Inputs {
+		n, err := t.countCandidates(ctx, d.plan.Project, in)
+		if err != nil {
+			return 0, err
+		}
+		total = times(total, n)
+	}
+	return total, nil
+}
+
+// times multiplies, up to the largest number.
+func times(a, b int64) int64 {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	if hi > 0 || lo > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(lo)
 }
 
 // inProduct reports whether a combination, as stored, is in the product of the lists.
@@ -181,6 +202,12 @@ func step(lists [][]weft.DataID, at []int, n int) bool {
 		at[i] = 0
 	}
 	return false
+}
+
+// untried reports whether the Plan has no Runs yet, so that every combination is missing.
+func (d *delta) untried(ctx context.Context, t *tx) (bool, error) {
+	found, err := t.row(ctx, "SELECT id FROM run WHERE plan = $1 LIMIT 1", []any{d.plan.ID}, new(weft.RunID))
+	return !found, err
 }
 
 // existing counts the Runs of a registered Plan whose combinations are in the delta.

@@ -132,7 +132,7 @@ func (t *tx) runKeys(ctx context.Context, q weft.RunQuery, ids []weft.RunID) ([]
 func (t *tx) keepUsers(ctx context.Context, inputs []weft.DataID, keys []runPos) ([]runPos, error) {
 	var uses []map[string]bool
 	for _, in := range inputs {
-		found, err := t.existing(ctx, rawKeys(keys), "SELECT 1 FROM run_input x WHERE x.data = $1 AND x.run = v.column1", in)
+		found, err := t.existing(ctx, rawKeys(keys), "run_input x WHERE x.data = $1 AND x.run = v.column1", in)
 		if err != nil {
 			return nil, err
 		}

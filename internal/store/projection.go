@@ -225,12 +225,21 @@ func (w *projector) tooMany(ctx context.Context, d *delta) (pending int64, err e
 	if limit == 0 {
 		limit = weft.DefaultRunLimit
 	}
-	err = w.s.read(ctx, func(t *tx) error {
-		if err := d.load(ctx, t); err != nil {
+	err = w.s.read(ctx, func(t *tx) (err error) {
+		if d.full {
+			if pending, err = d.countAll(ctx, t); err != nil {
+				return err
+			}
+			if pending > limit {
+				if untried, err := d.untried(ctx, t); untried || err != nil {
+					return err
+				}
+			}
+		}
+		if err := d.load(ctx, t, 0); err != nil {
 			return err
 		}
-		pending = d.count()
-		if pending <= limit {
+		if pending = d.count(); pending <= limit {
 			return nil
 		}
 		existing, err := d.existing(ctx, t)

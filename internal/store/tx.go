@@ -117,10 +117,10 @@ func (t *tx) byIDs(ctx context.Context, head string, ids [][]byte, tail string, 
 	return nil
 }
 
-// existing says for which of the ids there is a row: exists is a query for it by the id
-// v.column1, and its parameters are args. The answer is by the bytes of the id. (An IN with a list, besides another
-// condition, leads PostgreSQL to compare every row with every id.)
-func (t *tx) existing(ctx context.Context, ids [][]byte, exists string, args ...any) (map[string]bool, error) {
+// existing says for which of the ids there is a row: from is where one is to be found by
+// the id v.column1, and its parameters are args. The answer is by the bytes of the id. The
+// query is written so that PostgreSQL cannot but look up one id after another.
+func (t *tx) existing(ctx context.Context, ids [][]byte, from string, args ...any) (map[string]bool, error) {
 	found := make(map[string]bool, len(ids))
 	for chunk := range slices.Chunk(ids, maxIn) {
 		all := make([]any, len(args)+powerOfTwo(len(chunk)))
@@ -129,7 +129,7 @@ func (t *tx) existing(ctx context.Context, ids [][]byte, exists string, args ...
 			all[i] = chunk[min(i-len(args), len(chunk)-1)]
 		}
 		query := t.s.values.get(valueKey{head: "SELECT v.column1 FROM (VALUES ", casts: t.s.blob, columns: 1, rows: len(all) - len(args), from: len(args),
-			tail: ") AS v WHERE EXISTS (" + exists + ")"})
+			tail: ") AS v WHERE (SELECT 1 FROM " + from + " LIMIT 1) = 1"})
 		err := t.rows(ctx, func(r scanner) error {
 			var id []byte
 			err := r.Scan(&id)

@@ -85,7 +85,16 @@ func (t *tx) deltasOf(ctx context.Context, data weft.Data) ([]*delta, error) {
 // dryRun counts the combinations of a delta that have no Run yet, and lists the first.
 // Data that the delta supposes to be there, or to have other tags, take part.
 func (t *tx) dryRun(ctx context.Context, d *delta, limit int) (int64, []weft.Assignment, error) {
-	if err := d.load(ctx, t); err != nil {
+	if d.full {
+		untried, err := d.untried(ctx, t)
+		if err != nil {
+			return 0, nil, err
+		}
+		if untried {
+			return t.dryRunAll(ctx, d, limit)
+		}
+	}
+	if err := d.load(ctx, t, 0); err != nil {
 		return 0, nil, err
 	}
 	d.suppose()
@@ -99,6 +108,25 @@ func (t *tx) dryRun(ctx context.Context, d *delta, limit int) (int64, []weft.Ass
 	}
 	first, err := t.firstMissing(ctx, d, limit)
 	return total - existing, first, err
+}
+
+// dryRunAll is dryRun for all combinations of a Plan that has no Runs: of each input's
+// Data the first few are enough for the first few combinations.
+func (t *tx) dryRunAll(ctx context.Context, d *delta, limit int) (int64, []weft.Assignment, error) {
+	total, err := d.countAll(ctx, t)
+	if err != nil || total == 0 || limit <= 0 {
+		return total, nil, err
+	}
+	if err := d.load(ctx, t, limit); err != nil {
+		return 0, nil, err
+	}
+	var first []weft.Assignment
+	for a := range d.assignments() {
+		if first = append(first, a); len(first) == limit {
+			break
+		}
+	}
+	return total, first, nil
 }
 
 // suppose lets a Data fit what it would fit with the tags that it is to have, and only
@@ -155,7 +183,7 @@ func (t *tx) made(ctx context.Context, plan weft.PlanID, list []weft.Assignment)
 	for i, a := range list {
 		keys[i] = []byte(combinationKey(a))
 	}
-	return t.existing(ctx, keys, "SELECT 1 FROM run x WHERE x.plan = $1 AND x.combination = v.column1", plan)
+	return t.existing(ctx, keys, "run x WHERE x.plan = $1 AND x.combination = v.column1", plan)
 }
 
 func combinationKey(a weft.Assignment) string { return string(combination(a.Key())) }

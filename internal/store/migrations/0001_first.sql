@@ -81,7 +81,7 @@ CREATE TABLE run (
     combination  {{blob}},         -- of the inputs, unique within the plan; NULL without inputs
     inputs       {{blob}} NOT NULL,
     outputs      {{blob}} NOT NULL -- the log's last
-) {{compact}};
+) {{compact}}{{busy}};
 CREATE UNIQUE INDEX run_combination ON run (plan, combination);
 CREATE INDEX run_status ON run (project, status, updated_at, id);
 CREATE INDEX run_plan ON run (plan, status, updated_at, id);
@@ -106,7 +106,7 @@ CREATE TABLE data (
     files      {{int}} NOT NULL DEFAULT 0,
     bytes      {{int}} NOT NULL DEFAULT 0,
     created_at {{int}} NOT NULL
-) {{compact}};
+) {{compact}}{{busy}};
 CREATE INDEX data_time ON data (project, state, ts, id);
 CREATE INDEX data_tree ON data (tree, project) WHERE tree IS NOT NULL;
 
@@ -140,7 +140,7 @@ CREATE TABLE change (
     plan    {{blob}},           -- a Plan that was registered, or whose limit was raised
     after   {{blob}},           -- with plan: the assignment to go on behind
     due_at  {{int}} NOT NULL DEFAULT 0 -- leased by somebody who looks at it, until then
-);
+){{busy}};
 
 -- Content. A blob is some bytes; a tree is a sealed directory, named by its manifest.
 CREATE TABLE blob (
