@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 // A machine is a real server on a state directory of its own, which may be killed
 // and started again.
 type machine struct {
-	t     *testing.T
+	t     testing.TB
 	built string
 	state string
 	home  string
@@ -75,13 +75,19 @@ type machine struct {
 	*api.Client
 }
 
-func newMachine(t *testing.T, args ...string) *machine {
+func newMachine(t testing.TB, args ...string) *machine {
+	t.Helper()
+	return newMachineOn(t, t.TempDir(), args...)
+}
+
+// newMachineOn starts a server on a state directory that the test has made.
+func newMachineOn(t testing.TB, state string, args ...string) *machine {
 	t.Helper()
 	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, built: dir, state: t.TempDir(), home: t.TempDir(), args: args, log: &bytes.Buffer{}}
+	m := &machine{t: t, built: dir, state: state, home: t.TempDir(), args: args, log: &bytes.Buffer{}}
 	t.Cleanup(func() {
 		if m.cmd != nil {
 			m.kill()
@@ -305,7 +311,7 @@ func (m *machine) verifyAll(ctx context.Context) {
 	}
 }
 
-func readAll(t *testing.T, r io.ReadCloser, err error) string {
+func readAll(t testing.TB, r io.ReadCloser, err error) string {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
