@@ -30,8 +30,8 @@ bench: deps-demo deps-bench build ## measure each figure against its target; wri
 	@test/bench.sh
 
 .PHONY: generate
-generate: ## make again what is generated: api/openapi.json, docs/cli.md, docs/run-states.md
-	@go test ./api ./internal/server ./internal/cli . -run 'Current' -update
+generate: ## make again what is generated: api/openapi.json, docs/api.md, docs/cli.md, docs/run-states.md
+	@go test ./internal/server ./internal/cli . -run 'Current$$' -count=1 -update
 
 .PHONY: lint
 lint: ## gofmt, go vet, and go.mod as `go mod tidy` leaves it

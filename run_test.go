@@ -130,11 +130,11 @@ func TestRunHistories(t *testing.T) {
 }
 
 // The picture in the documentation is drawn from the table itself.
-func TestStateDiagram(t *testing.T) {
+func TestStateDiagramIsCurrent(t *testing.T) {
 	t.Parallel()
 	const file = "docs/run-states.md"
 	var b strings.Builder
-	b.WriteString("# The states of a Run\n\nDrawn from the table `next` in `run.go`; `go test . -update` writes it anew.\n\n```mermaid\nstateDiagram-v2\n")
+	b.WriteString("# The states of a Run\n\nDrawn from the table `next` in `run.go`; `make generate` writes it anew.\n\n```mermaid\nstateDiagram-v2\n")
 	b.WriteString("    [*] --> waiting: its plan is active\n    [*] --> deactivated: its plan is inactive\n    [*] --> running: an upload or import\n")
 	for _, from := range Statuses {
 		for _, to := range Statuses {
@@ -154,7 +154,7 @@ func TestStateDiagram(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != b.String() {
-		t.Errorf("%s is not what the state machine is; run go test . -update", file)
+		t.Errorf("%s is not what the state machine is; run make generate", file)
 	}
 }
 

@@ -9,13 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-//go:generate go test -run TestReference -update .
-
 // WriteReference writes what all commands below root do, as Markdown. docs/cli.md is
 // made by it.
 func WriteReference(w io.Writer, root *cobra.Command) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "# The command line\n\n<!-- Made from the commands themselves: go generate ./internal/cli. Do not edit. -->\n\n%s\n", root.Long)
+	fmt.Fprintf(b, "# The command line\n\n<!-- Made from the commands themselves by `make generate`. Do not edit. -->\n\n%s\n", root.Long)
 	fmt.Fprint(b, "\nOn a terminal results are tables and drawings; into a pipe they are JSON. `-o` chooses.\n"+
 		"Results go to standard output, everything else to standard error.\n"+
 		"Colours are left out if `NO_COLOR` is set.\n")

@@ -27,7 +27,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("docs/cli.md is not current; run go generate ./internal/cli (-file +commands):\n%s", diff)
+		t.Errorf("docs/cli.md is not current; run make generate (-file +commands):\n%s", diff)
 	}
 }
 

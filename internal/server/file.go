@@ -45,7 +45,7 @@ func (s *Server) fileRoutes() {
 	}, s.getBlob)
 	s.stream(streamed{
 		route: route{method: http.MethodPost, path: "/api/data/{id}/batch", id: "get-batch", summary: "Read the contents of several files", verb: weft.Read, kind: "data",
-			more: "In the order in which they are asked for, framed as package api says."},
+			more: "In the order in which they are asked for, as frames (docs/api.md says what these are)."},
 		takes: "application/json", takesA: reflect.TypeFor[api.BatchRequest](), gives: api.FrameType,
 	}, s.getBatch)
 }
