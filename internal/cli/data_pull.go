@@ -29,8 +29,8 @@ func newDataPull(c *common) *cobra.Command {
 pull that breaks off is taken up again by the same command. Without, it comes as the archive
 DEST/DATA.tar.gz, or to standard output if DEST is -.
 
-Files that are there already are replaced; a link where a file should go is an error. The path
-of what was written is printed.`,
+Files that are there already are replaced; a link where a file should go is an error. Where it
+went is said on standard error.`,
 		Example: `  weft data pull -x DATA results/
   weft data pull DATA - | tar tz`,
 		Args: cobra.RangeArgs(1, 2),
