@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -119,22 +118,20 @@ func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err er
 }
 
 func (p *process) openExecutor(context.Context, *prometheus.Registry) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	labels := make([]weft.Label, len(p.Labels))
 	for i, text := range p.Labels {
-		if labels[i], err = weft.ParseLabel(text); err != nil {
+		l, err := weft.ParseLabel(text)
+		if err != nil {
 			return err
 		}
+		labels[i] = l
 	}
 	e, err := runc.New(runc.Options{
 		Dir:    p.state.path("runs"),
 		Places: places{p.content},
 		Images: unpacker{p.layers},
 		Log:    p.log,
-		Worker: []string{self, "worker", "supervise"},
+		Worker: []string{"/proc/self/exe", "worker", "supervise"}, // this program, even after its file was replaced
 		Labels: labels,
 	})
 	if err != nil {
