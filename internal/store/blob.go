@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -88,7 +89,7 @@ func sortedDigests[V any](set map[weft.Digest]V) []weft.Digest {
 	return digests
 }
 
-func compareDigests(a, b weft.Digest) int { return slices.Compare(a[:], b[:]) }
+func compareDigests(a, b weft.Digest) int { return bytes.Compare(a[:], b[:]) }
 
 // reserve locks the rows of the digests, makes those that are not there, and returns the
 // state of each. Another transaction may make or remove a row between two statements of

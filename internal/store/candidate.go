@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strconv"
@@ -162,7 +163,7 @@ func (t *tx) usableData(ctx context.Context, ids []weft.DataID) ([]weft.Data, er
 	return found, err
 }
 
-func compareIDs[T any](a, b weft.ID[T]) int { return slices.Compare(a[:], b[:]) }
+func compareIDs[T any](a, b weft.ID[T]) int { return bytes.Compare(a[:], b[:]) }
 
 // timestampTag reads a knit#timestamp as timestamps are stored.
 func timestampTag(tag weft.Tag) (int64, error) {
