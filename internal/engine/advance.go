@@ -19,6 +19,9 @@ var errOvertaken = errors.New("the run has changed meanwhile")
 // foresaw, is tried again, which takes some minutes. Meanwhile it holds its room.
 const startTries = 8
 
+// tellAfter is how long a start takes before its user is told what it waits for.
+const tellAfter = time.Second
+
 // dispatch gives a claimed Run to whoever handles its status.
 func (e *Engine) dispatch(ctx context.Context, r weft.Run) {
 	switch r.Status {
@@ -62,7 +65,7 @@ func (e *Engine) advance(ctx context.Context, r weft.Run, p *weft.Plan) {
 	for {
 		next, err := e.act(ctx, r, p)
 		if err != nil {
-			e.trouble(ctx, r, err)
+			e.trouble(ctx, next, err)
 			return
 		}
 		if next.Rev == r.Rev || next.Status == r.Status || next.Status == weft.Running || next.Status.Ended() {
@@ -72,7 +75,8 @@ func (e *Engine) advance(ctx context.Context, r weft.Run, p *weft.Plan) {
 	}
 }
 
-// act does what the status of a Run asks for and records what came of it.
+// act does what the status of a Run asks for, records what came of it, and returns the
+// Run as it is recorded, even with an error.
 func (e *Engine) act(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
 	switch r.Status {
 	case weft.Ready:
@@ -92,14 +96,18 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Ru
 	if p == nil {
 		return r, nil
 	}
-	digest, err := e.images.Do(ctx, imageKey{r.Project, p.Image})
+	var digest weft.Digest
+	r, err := e.telling(ctx, r, "gets image "+p.Image.String(), func() (err error) {
+		digest, err = e.images.Do(ctx, imageKey{r.Project, p.Image})
+		return err
+	})
 	now := time.Now().UTC()
 	if permanent(err) {
 		next, err := stuck(r, err, now)
 		if err != nil {
 			return r, err
 		}
-		return next, e.record(ctx, r, weft.Save{Run: next, Keep: true})
+		return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 	}
 	if err != nil {
 		return r, fmt.Errorf("resolve image %s: %w", p.Image, err)
@@ -109,7 +117,7 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Ru
 		return r, fmt.Errorf("start: %w", err)
 	}
 	next.Image = digest
-	return next, e.record(ctx, r, weft.Save{Run: next, Keep: true})
+	return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 }
 
 // start hands the attempt to the executor, which may have it already, and looks at
@@ -119,7 +127,8 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 	if err != nil {
 		return r, err
 	}
-	if err := e.startJob(ctx, job); err != nil {
+	r, err = e.telling(ctx, r, "its container is being made", func() error { return e.startJob(ctx, job) })
+	if err != nil {
 		hopeless := weft.KindOf(err) == weft.Internal && e.tries.of(r.ID) >= startTries
 		if !permanent(err) && !hopeless {
 			return r, fmt.Errorf("start container: %w", err)
@@ -128,10 +137,28 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 		if err != nil {
 			return r, err
 		}
-		return next, e.record(ctx, r, weft.Save{Run: next, Keep: true})
+		return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 	}
 	e.metrics.started.Inc()
 	return e.look(ctx, r)
+}
+
+// telling does something that may be slow. If it is, the Run gets the reason why it
+// waits, and is returned with it.
+func (e *Engine) telling(ctx context.Context, r weft.Run, reason string, act func() error) (weft.Run, error) {
+	told := make(chan weft.Run, 1)
+	timer := time.AfterFunc(tellAfter, func() {
+		next := because(r, reason)
+		if next.Rev != r.Rev { // if this fails, but took effect, the next record is refused, and the Run looked at again
+			next, _ = e.record(ctx, r, weft.Save{Run: next, Keep: true})
+		}
+		told <- next
+	})
+	err := act()
+	if !timer.Stop() {
+		r = <-told
+	}
+	return r, err
 }
 
 func (e *Engine) startJob(ctx context.Context, job executor.Job) error {
@@ -202,7 +229,7 @@ func (e *Engine) look(ctx context.Context, r weft.Run) (weft.Run, error) {
 		save.Keep, save.Due = false, now.Add(runningAgain) // the executor's hint comes first
 	}
 	e.tries.forget(r.ID)
-	return next, e.record(ctx, r, save)
+	return e.record(ctx, r, save)
 }
 
 // finish makes sure that nothing of the attempt writes any more, seals what it left,
@@ -230,7 +257,7 @@ func (e *Engine) finish(ctx context.Context, r weft.Run) (weft.Run, error) {
 		return r, fmt.Errorf("finish: %w", err)
 	}
 	next.Exit = withProblems(next.Exit, problems)
-	if err := e.record(ctx, r, weft.Save{Run: next, Trees: trees}); err != nil {
+	if next, err = e.record(ctx, r, weft.Save{Run: next, Trees: trees}); err != nil {
 		return r, err
 	}
 	e.tries.forget(r.ID)
@@ -275,20 +302,21 @@ func withProblems(x *weft.Exit, problems []string) *weft.Exit {
 	return weft.NewExit(x.Code, text)
 }
 
-// record saves what became of a Run, together with whatever else is to be saved.
-func (e *Engine) record(ctx context.Context, was weft.Run, s weft.Save) error {
+// record saves what became of a Run, together with whatever else is to be saved, and
+// returns it as it is recorded then.
+func (e *Engine) record(ctx context.Context, was weft.Run, s weft.Save) (weft.Run, error) {
 	s.Rev = was.Rev
 	failed, err := e.saver.Do(ctx, s)
 	switch {
 	case err != nil:
-		return fmt.Errorf("save run: %w", err)
+		return was, fmt.Errorf("save run: %w", err)
 	case weft.KindOf(failed) == weft.Conflict:
-		return errOvertaken
+		return was, errOvertaken
 	case failed != nil:
-		return fmt.Errorf("save run: %w", failed)
+		return was, fmt.Errorf("save run: %w", failed)
 	}
 	e.fleet.note(s.Run)
-	return nil
+	return s.Run, nil
 }
 
 // trouble is for an act that failed and may succeed later. The Run stays what it is,
@@ -308,7 +336,7 @@ func (e *Engine) trouble(ctx context.Context, r weft.Run, err error) {
 		held := r
 		held.Reason = "is tried again: " + inWords(err)
 		held.Rev++
-		serr := e.record(ctx, r, weft.Save{Run: held, Due: time.Now().UTC().Add(delay)})
+		_, serr := e.record(ctx, r, weft.Save{Run: held, Due: time.Now().UTC().Add(delay)})
 		if serr == nil && r.Status == weft.Ready {
 			e.ledger.release(r.ID)
 		}

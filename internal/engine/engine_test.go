@@ -244,7 +244,7 @@ func TestARunThatHangsInItsStartCanBeStopped(t *testing.T) {
 		defer stop()
 		w.push("raw", "kind:raw")
 		w.wait(10 * time.Minute)
-		w.expect("far ready")
+		w.expect("far ready: gets image lab/far:1")
 		_, err := w.store.StopRun(w.t.Context(), w.project, w.only().ID, true, w.by)
 		w.must(err)
 		w.wait(100 * time.Millisecond)

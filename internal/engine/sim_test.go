@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	seeds     = flag.Int("seeds", 200, "how many disturbed histories to simulate")
+	seeds     = flag.Int("seeds", defaultSeeds, "how many disturbed histories to simulate")
 	firstSeed = flag.Uint64("seed", 1, "the first of them")
 )
 
