@@ -61,24 +61,7 @@ func (c *common) showPlan(w io.Writer, p api.PlanDetail) error {
 	f.add("state", planState(st, p))
 	f.add("entrypoint", words(p.Entrypoint))
 	f.add("args", words(p.Args))
-	for _, in := range p.Inputs {
-		f.add("input", c.mountpoint(st, in.Mountpoint))
-		for _, u := range in.Upstreams {
-			path := logLabel
-			if u.Mountpoint != nil {
-				path = printable(u.Mountpoint.Path)
-			}
-			f.add("input", fmt.Sprintf("  ← %s of plan %s (%s)", path, u.Plan.PlanID, planName(u.Plan)))
-		}
-	}
-	for _, out := range p.Outputs {
-		f.add("output", c.mountpoint(st, out.Mountpoint))
-		c.addDownstreams(&f, "output", out.Downstreams)
-	}
-	if p.Log != nil {
-		f.add("log", strings.TrimSpace("kept  "+c.paintTags(st, userTags(p.Log.Tags))))
-		c.addDownstreams(&f, "log", p.Log.Downstreams)
-	}
+	c.addMountpoints(&f, st, p)
 	if p.OnNode != nil {
 		f.add("may run on", strings.Join(p.OnNode.May, "  "))
 		f.add("prefers", strings.Join(p.OnNode.Prefer, "  "))
@@ -98,6 +81,28 @@ func (c *common) showPlan(w io.Writer, p api.PlanDetail) error {
 		f.add("run limit", fmt.Sprint(p.AllowRuns))
 	}
 	return f.print(w, st)
+}
+
+// addMountpoints tells what a plan reads and writes, and with which plans it shares it.
+func (c *common) addMountpoints(f *facts, st style, p api.PlanDetail) {
+	for _, in := range p.Inputs {
+		f.add("input", c.mountpoint(st, in.Mountpoint))
+		for _, u := range in.Upstreams {
+			path := logLabel
+			if u.Mountpoint != nil {
+				path = printable(u.Mountpoint.Path)
+			}
+			f.add("input", fmt.Sprintf("  ← %s of plan %s (%s)", path, u.Plan.PlanID, planName(u.Plan)))
+		}
+	}
+	for _, out := range p.Outputs {
+		f.add("output", c.mountpoint(st, out.Mountpoint))
+		c.addDownstreams(f, "output", out.Downstreams)
+	}
+	if p.Log != nil {
+		f.add("log", strings.TrimSpace("kept  "+c.paintTags(st, userTags(p.Log.Tags))))
+		c.addDownstreams(f, "log", p.Log.Downstreams)
+	}
 }
 
 func (c *common) addDownstreams(f *facts, name string, ds []api.PlanDownstream) {

@@ -88,9 +88,6 @@ func (p *planParser) fail(at *yaml.Node, err error) {
 // planFields are the fields that a plan may have.
 var planFields = []string{"annotations", "image", "entrypoint", "args", "inputs", "outputs", "log", "active", "on_node", "resources", "service_account", "allow_runs"}
 
-// formerFields are names that Knitfab's guides use for fields, wrongly.
-var formerFields = map[string]string{"logs": "log", "annotation": "annotations", "resource": "resources", "command": "entrypoint"}
-
 func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
 	var s api.PlanSpec
 	p.fields(n, "the plan", planFields, func(key string, v *yaml.Node) {
@@ -165,44 +162,6 @@ func (p *planParser) unknown(key *yaml.Node, what string, known []string) {
 		advice = fmt.Sprintf("did you mean %s?", near)
 	}
 	p.failf(key, advice, "%s has no field %q", what, key.Value)
-}
-
-// nearestWord returns the word that s is most likely a misspelling of, or "".
-func nearestWord(s string, words []string) string {
-	if right, ok := formerFields[s]; ok && slices.Contains(words, right) {
-		return right
-	}
-	best, least := "", 1+len(s)/3
-	for _, w := range words {
-		if d := editDistance(strings.ToLower(strings.ReplaceAll(s, "-", "_")), w); d <= least {
-			best, least = w, d-1
-		}
-	}
-	return best
-}
-
-// editDistance is the number of characters to change, add or leave out.
-func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return max(len(a), len(b))
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func kindName(n *yaml.Node) string {
@@ -411,68 +370,4 @@ func (p *planParser) blame(root *yaml.Node, message string) *yaml.Node {
 	}
 	walk(root, 0)
 	return blamed
-}
-
-// planOf turns what is sent into the noun, for checking.
-func planOf(s api.PlanSpec) (weft.Plan, error) {
-	p := weft.Plan{Entrypoint: s.Entrypoint, Args: s.Args, ServiceAccount: s.ServiceAccount, AllowRuns: s.AllowRuns, Active: s.Active == nil || *s.Active}
-	var err error
-	if s.Image != "" {
-		if p.Image, err = weft.ParseImage(s.Image); err != nil {
-			return p, err
-		}
-	}
-	for _, in := range s.Inputs {
-		tags, err := nounTags(in.Tags)
-		if err != nil {
-			return p, err
-		}
-		p.Inputs = append(p.Inputs, weft.Input{Path: in.Path, Tags: tags})
-	}
-	for _, out := range s.Outputs {
-		tags, err := nounTags(out.Tags)
-		if err != nil {
-			return p, err
-		}
-		p.Outputs = append(p.Outputs, weft.Output{Path: out.Path, Tags: tags})
-	}
-	if s.Log != nil {
-		tags, err := nounTags(s.Log.Tags)
-		if err != nil {
-			return p, err
-		}
-		p.Log = &weft.Log{Tags: tags}
-	}
-	if s.OnNode != nil {
-		p.OnNode, err = nounOnNode(*s.OnNode)
-	}
-	return p, err
-}
-
-func nounTags(tags []api.Tag) (weft.Tags, error) {
-	out := make([]weft.Tag, len(tags))
-	for i, t := range tags {
-		var err error
-		if out[i], err = weft.NewTag(t.Key, t.Value); err != nil {
-			return nil, err
-		}
-	}
-	return weft.NewTags(out...), nil
-}
-
-func nounOnNode(o api.OnNode) (weft.OnNode, error) {
-	var out weft.OnNode
-	for _, m := range []struct {
-		from []string
-		to   *[]weft.Label
-	}{{o.May, &out.May}, {o.Prefer, &out.Prefer}, {o.Must, &out.Must}} {
-		for _, s := range m.from {
-			l, err := weft.ParseLabel(s)
-			if err != nil {
-				return out, err
-			}
-			*m.to = append(*m.to, l)
-		}
-	}
-	return out, nil
 }

@@ -204,24 +204,9 @@ func (p *puller) there(e weft.Entry) (bool, error) {
 
 // batch fetches several files in one stream.
 func (p *puller) batch(ctx context.Context, entries []weft.Entry) error {
-	wanted := map[weft.Digest][]weft.Entry{}
-	var digests []string
-	for _, e := range entries {
-		ok, err := p.there(e)
-		if err != nil {
-			return err
-		}
-		if ok {
-			p.bar.add(e.Size)
-			continue
-		}
-		if len(wanted[e.Digest]) == 0 {
-			digests = append(digests, e.Digest.String())
-		}
-		wanted[e.Digest] = append(wanted[e.Digest], e)
-	}
-	if len(digests) == 0 {
-		return nil
+	wanted, digests, err := p.lacking(entries)
+	if err != nil || len(digests) == 0 {
+		return err
 	}
 	stream, err := p.client.Batch(ctx, p.id, digests)
 	if err != nil {
@@ -256,6 +241,26 @@ func (p *puller) batch(ctx context.Context, entries []weft.Entry) error {
 		return damaged(printable(es[0].Path))
 	}
 	return nil
+}
+
+// lacking returns the files that are not there yet, by digest.
+func (p *puller) lacking(entries []weft.Entry) (wanted map[weft.Digest][]weft.Entry, digests []string, err error) {
+	wanted = map[weft.Digest][]weft.Entry{}
+	for _, e := range entries {
+		ok, err := p.there(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			p.bar.add(e.Size)
+			continue
+		}
+		if len(wanted[e.Digest]) == 0 {
+			digests = append(digests, e.Digest.String())
+		}
+		wanted[e.Digest] = append(wanted[e.Digest], e)
+	}
+	return wanted, digests, nil
 }
 
 // single fetches one file in a stream of its own.
