@@ -45,7 +45,7 @@ func OSEnv(version, commit string) (Env, error) {
 // be added to it.
 func New(env Env) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "weft",
+		Use:   "weft COMMAND",
 		Short: "MLOps that follows your tags",
 		Long: `Weft keeps data with tags, and plans: container images with tagged inputs and outputs.
 Wherever tags match it runs the image, keeps what comes out as new data, and so goes on;

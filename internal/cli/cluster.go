@@ -55,13 +55,13 @@ func (c *common) showCluster(info api.Cluster, base string) error {
 		f.add("registry", a+" for docker and skopeo")
 	}
 	for _, name := range slices.Sorted(maps.Keys(info.Resources)) {
-		f.add("resource", fmt.Sprintf("%s, up to %s per run", name, info.Resources[name]))
+		f.add("resource", fmt.Sprintf("%s, up to %s per run", name, largest(info.Resources[name])))
 	}
 	for _, l := range info.Labels {
 		f.add("label", printable(l))
 	}
 	f.add("storage", fmt.Sprintf("%s free of %s; %s stay in reserve", byteCount(info.Storage.FreeBytes), byteCount(info.Storage.TotalBytes), byteCount(info.Storage.ReserveBytes)))
-	f.add("content", fmt.Sprintf("%s in %s", byteCount(info.Storage.BlobBytes), count(info.Storage.Blobs, "blob")))
+	f.add("content", fmt.Sprintf("%s in %s", byteCount(info.Storage.BlobBytes), count(info.Storage.Blobs, "distinct file")))
 	var runs []string
 	for _, s := range weft.Statuses {
 		if n := info.Runs[string(s)]; n > 0 {
@@ -71,4 +71,15 @@ func (c *common) showCluster(info api.Cluster, base string) error {
 	f.add("runs", strings.Join(runs, ", "))
 	f.add("run limit", fmt.Sprintf("%d pending runs per plan", info.RunLimit))
 	return f.print(c.Out, st)
+}
+
+// largest writes an amount of memory in Gi, rounded down to what a plan can ask for;
+// anything else, and less than that, as it is.
+func largest(q api.Quantity) string {
+	rs, err := weft.ParseResources(map[string]string{"amount": string(q)})
+	if amount := rs["amount"]; err == nil && strings.HasSuffix(string(q), "i") && amount.Value() >= 1<<30 {
+		tenths := amount.Value() * 10 >> 30
+		return fmt.Sprintf("%d.%dGi", tenths/10, tenths%10)
+	}
+	return string(q)
 }

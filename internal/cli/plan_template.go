@@ -162,7 +162,7 @@ func (t planTemplate) text() string {
 		fmt.Fprintf(&b, format+"\n\n", args...)
 	}
 	section("annotations: notes for people, key=value. They change nothing.", "annotations: []")
-	section("image: the container image to run, repository:tag. Each run records the digest it ran.", "image: %s", yamlText(t.image))
+	section("image: the container image to run, as weft image ls names it, or repository:tag of another\nregistry. Each run records the digest it ran.", "image: %s", yamlText(t.image))
 	section("entrypoint: the program. Leave it out to use the image's own.", "%s", yamlWords("entrypoint", t.entrypoint))
 	section("args: the program's arguments. Leave it out to use the image's own.", "%s", yamlWords("args", t.args))
 	section("inputs: at least one. The plan runs on every combination of data that have all of the tags,\nmounted read-only at path.", "%s", yamlMounts("inputs", t.inputs))

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,10 +38,10 @@ func (c *common) showRun(w io.Writer, r api.RunDetail) error {
 	f.add("plan", fmt.Sprintf("%s (%s)", r.Plan.PlanID, planName(r.Plan)))
 	f.add("image", r.ImageDigest)
 	for _, in := range r.Inputs {
-		f.add("input", fmt.Sprintf("%s  ← %s  %s", printable(in.Path), in.KnitID, c.paintTags(st, userTags(in.Tags))))
+		f.add("input", strings.TrimRight(fmt.Sprintf("%s  ← %s  %s", printable(in.Path), in.KnitID, c.paintTags(st, userTags(in.Tags))), " "))
 	}
 	for _, out := range r.Outputs {
-		f.add("output", fmt.Sprintf("%s  → %s  %s", printable(out.Path), discarded(out.KnitID), c.paintTags(st, userTags(out.Tags))))
+		f.add("output", strings.TrimRight(fmt.Sprintf("%s  → %s  %s", printable(out.Path), discarded(out.KnitID), c.paintTags(st, userTags(out.Tags))), " "))
 	}
 	if r.Log != nil {
 		f.add("log", discarded(r.Log.KnitID))
