@@ -127,10 +127,12 @@ func (s *Store) SaveRuns(ctx context.Context, saves []weft.Save) []error {
 
 // A saved is what a Run was before a save.
 type saved struct {
-	rev    int64
-	status weft.Status
-	due    sql.NullInt64
-	holder sql.NullString
+	rev     int64
+	status  weft.Status
+	updated int64
+	inputs  []byte
+	due     sql.NullInt64
+	holder  sql.NullString
 }
 
 func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
@@ -145,6 +147,7 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 	errs := make([]error, len(saves))
 	good := make([]*weft.Save, 0, len(saves))
 	var events []weft.Event
+	var moves []move
 	for i := range saves {
 		v := &saves[i]
 		old, found := was[v.Run.ID]
@@ -164,6 +167,8 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 			events = append(events, weft.Event{Kind: weft.RunChanged, Project: v.Run.Project, Run: v.Run.ID, Plan: v.Run.Plan,
 				From: old.status, To: v.Run.Status})
 		}
+		moves = append(moves, move{v.Run.ID, old.inputs, usedAt(old.status, old.updated), usedAt(v.Run.Status, micros(v.Run.UpdatedAt))})
+		old.updated = micros(v.Run.UpdatedAt)
 		old.rev = v.Run.Rev // a second save of the Run in one call must build on the first
 		old.status = v.Run.Status
 		was[v.Run.ID] = old
@@ -172,6 +177,9 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 		return errs, nil
 	}
 	if err := t.updateRuns(ctx, good, was); err != nil {
+		return nil, err
+	}
+	if err := t.moveInputs(ctx, moves); err != nil {
 		return nil, err
 	}
 	if err := t.sealOutputs(ctx, good); err != nil {
@@ -202,11 +210,11 @@ func (t *tx) lockRuns(ctx context.Context, saves []weft.Save) (map[weft.RunID]sa
 	}
 	slices.SortFunc(ids, compareIDs)
 	was := make(map[weft.RunID]saved, len(ids))
-	err := t.byIDs(ctx, "SELECT id, rev, status, due_at, holder FROM run WHERE id IN", raw(ids...), " ORDER BY id"+t.s.forUpdate, func(r scanner) error {
+	err := t.byIDs(ctx, "SELECT id, rev, status, updated_at, inputs, due_at, holder FROM run WHERE id IN", raw(ids...), " ORDER BY id"+t.s.forUpdate, func(r scanner) error {
 		var id weft.RunID
 		var old saved
 		var status int64
-		err := r.Scan(&id, &old.rev, &status, &old.due, &old.holder)
+		err := r.Scan(&id, &old.rev, &status, &old.updated, &old.inputs, &old.due, &old.holder)
 		if err == nil {
 			old.status, err = statusOf(status)
 		}

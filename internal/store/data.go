@@ -112,7 +112,7 @@ func filterOf(q weft.DataQuery) (dataFilter, error) {
 // openData decides how to find the Data of a query: among those that seem to have its
 // tags, by id, by a tag that few have, or by looking through the list of all.
 func (t *tx) openData(ctx context.Context, q weft.DataQuery, seem []dataPos) (*source[weft.Data], error) {
-	src := &source[weft.Data]{table: "data", at: "ts", newest: q.Page.Newest}
+	src := &source[weft.Data]{table: "data", at: "ts", id: "id", newest: q.Page.Newest}
 	f, err := filterOf(q)
 	if err != nil || f.nothing {
 		return src, err

@@ -164,3 +164,59 @@ func TestFindRuns(t *testing.T) {
 		}
 	})
 }
+
+// TestFindRunsOfInput lists the many runs of one input, of which some are in flight, in
+// the order in which they changed.
+func TestFindRunsOfInput(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		p := w.plan("type:csv + side:right -> type:model")
+		in := w.push("type:csv")
+		for range 120 {
+			w.push("side:right")
+		}
+		w.projection()
+		for i, r := range w.runs(p.ID) {
+			switch i % 4 {
+			case 0:
+				w.become(r.ID, weft.Running)
+			case 1:
+				w.become(r.ID, weft.Done)
+			case 2:
+				must(w.s.StopRun(w.Context(), w.project, r.ID, true, w.by))(w)
+			}
+		}
+		if err := w.s.DeleteRun(w.Context(), w.project, w.runs(p.ID, weft.Done)[0].ID, w.by); err != nil {
+			w.Fatal(err)
+		}
+		must(w.s.RetryRun(w.Context(), w.project, w.runs(p.ID, weft.Done)[0].ID, w.by))(w)
+		for name, q := range map[string]weft.RunQuery{
+			"all":         {},
+			"waiting":     {Statuses: []weft.Status{weft.Waiting}},
+			"running":     {Statuses: []weft.Status{weft.Running}},
+			"invalidated": {Statuses: []weft.Status{weft.Invalidated}},
+			"newest":      {Page: weft.Page{Newest: true}},
+			"since":       {Since: w.runs(p.ID)[50].UpdatedAt},
+		} {
+			q.Project, q.Plans = w.project, []weft.PlanID{p.ID}
+			want := w.listed(q)
+			q.Inputs = []weft.DataID{in, in}
+			if got := w.listed(q); len(got) == 0 || !slices.Equal(got, want) {
+				w.Errorf("%s: %d runs are found by input and plan, %d by plan", name, len(got), len(want))
+			}
+			q.Plans = nil
+			if got := w.listed(q); !slices.Equal(got, want) {
+				w.Errorf("%s: %d runs are found by input, %d by plan", name, len(got), len(want))
+			}
+		}
+	})
+}
+
+// listed returns the ids of the Runs that q selects.
+func (w *world) listed(q weft.RunQuery) []weft.RunID {
+	w.Helper()
+	var ids []weft.RunID
+	for v, err := range w.s.FindRuns(w.Context(), q) {
+		ids = append(ids, must(v, err)(w).Run.ID)
+	}
+	return ids
+}

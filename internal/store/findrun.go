@@ -27,26 +27,34 @@ func (s *Store) FindRuns(ctx context.Context, q weft.RunQuery) iter.Seq2[weft.Ru
 	})
 }
 
-// fewRuns is up to how many Runs of given inputs are sought out and sorted; when there
-// are more, the list of all is looked through for them, since they are frequent in it.
-const fewRuns = 3000
+// inFlight stands for the time of a Run that changes often; see the table run_input.
+const inFlight = noTime
+
+// usedAt is the time under which the inputs of a Run list it.
+func usedAt(status weft.Status, updated int64) int64 {
+	switch status {
+	case weft.Waiting, weft.Deactivated, weft.Done, weft.Failed, weft.Invalidated:
+		return updated
+	}
+	return inFlight
+}
 
 func (t *tx) openRuns(ctx context.Context, q weft.RunQuery) (*source[weft.Run], error) {
-	src := &source[weft.Run]{table: "run", at: "updated_at", newest: q.Page.Newest}
-	if len(q.Inputs)+len(q.Outputs) > 0 {
-		ids, all, err := t.runsAt(ctx, q)
-		if err != nil {
-			return nil, fmt.Errorf("find runs: %w", err)
-		}
-		if all {
-			src.fixed, err = t.runKeys(ctx, q, ids)
-			slices.SortFunc(src.fixed, src.order)
-			return src, wrapped("find runs", err)
-		}
-		src.keep = func(ctx context.Context, t *tx, keys []runPos) ([]runPos, error) {
-			return t.keepUsers(ctx, q.Inputs, keys)
-		}
+	src := &source[weft.Run]{table: "run", at: "updated_at", id: "id", newest: q.Page.Newest}
+	var err error
+	switch {
+	case len(q.Outputs) > 0:
+		err = t.fixMakers(ctx, src, q)
+	case len(q.Inputs) > 0:
+		err = t.addUsers(ctx, src, q)
+	default:
+		addRuns(src, q)
 	}
+	return src, wrapped("find runs", err)
+}
+
+// addRuns has the list taken from the Runs, by status.
+func addRuns(src *source[weft.Run], q weft.RunQuery) {
 	statuses := q.Statuses
 	if len(statuses) == 0 {
 		statuses = weft.Statuses
@@ -60,50 +68,76 @@ func (t *tx) openRuns(ctx context.Context, q weft.RunQuery) (*source[weft.Run], 
 			src.branches = append(src.branches, branch{"plan = ? AND project = ? AND status = ?", []any{plan, q.Project, statusCode(status)}, since, until})
 		}
 	}
-	return src, nil
 }
 
-// runsAt returns the Runs that have one of the wanted inputs and one of the wanted
-// outputs. all is false when there are too many to be sought out.
-func (t *tx) runsAt(ctx context.Context, q weft.RunQuery) (ids []weft.RunID, all bool, err error) {
-	collect := func(into *[]weft.RunID) func(scanner) error {
-		return func(r scanner) error {
-			var id weft.RunID
-			err := r.Scan(&id)
-			*into = append(*into, id)
+// addUsers has the list taken from the uses of the wanted inputs. Those in flight, which
+// the index has in no order, are sought out.
+func (t *tx) addUsers(ctx context.Context, src *source[weft.Run], q weft.RunQuery) error {
+	src.table, src.at, src.id = "run_input", "at", "run"
+	since, until := boundOf(q.Since), boundOf(q.Until)
+	if until == 0 {
+		until = inFlight
+	}
+	var flying []weft.RunID
+	for _, in := range slices.Compact(slices.SortedFunc(slices.Values(q.Inputs), compareIDs)) {
+		found, err := t.row(ctx, "SELECT id FROM data WHERE id = $1 AND project = $2", []any{in, q.Project}, new(weft.DataID))
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		src.branches = append(src.branches, branch{"data = ?", []any{in}, since, until})
+		err = t.rows(ctx, collectIDs(&flying), "SELECT run FROM run_input WHERE data = $1 AND at = $2", in, int64(inFlight))
+		if err != nil {
 			return err
 		}
 	}
-	if len(q.Outputs) > 0 {
-		if err := t.byIDs(ctx, "SELECT run FROM data WHERE id IN", raw(q.Outputs...), "", collect(&ids)); err != nil {
-			return nil, false, err
-		}
-		if len(q.Inputs) == 0 || len(ids) == 0 {
-			return ids, true, nil
-		}
-		made := ids
+	var err error
+	src.fixed, err = t.runKeys(ctx, q, flying)
+	slices.SortFunc(src.fixed, src.order)
+	if len(q.Plans)+len(q.Statuses) > 0 {
+		src.keep = func(ctx context.Context, t *tx, keys []runPos) ([]runPos, error) { return t.keepSelected(ctx, q, keys) }
+	}
+	return err
+}
+
+func collectIDs[T any](into *[]weft.ID[T]) func(scanner) error {
+	return func(r scanner) error {
+		var id weft.ID[T]
+		err := r.Scan(&id)
+		*into = append(*into, id)
+		return err
+	}
+}
+
+// fixMakers has the list consist of the Runs that made one of the wanted outputs, and
+// that have one of the wanted inputs.
+func (t *tx) fixMakers(ctx context.Context, src *source[weft.Run], q weft.RunQuery) error {
+	var ids []weft.RunID
+	if err := t.byIDs(ctx, "SELECT run FROM data WHERE id IN", raw(q.Outputs...), "", collectIDs(&ids)); err != nil {
+		return err
+	}
+	if len(q.Inputs) > 0 {
+		makers := ids
 		ids = nil
-		err := t.byIDs(ctx, "SELECT id, inputs FROM run WHERE id IN", raw(made...), "", func(r scanner) error {
+		err := t.byIDs(ctx, "SELECT id, inputs FROM run WHERE id IN", raw(makers...), "", func(r scanner) error {
 			var id weft.RunID
 			var inputs []byte
 			err := r.Scan(&id, &inputs)
-			for i := range len(inputs) / idLen {
-				if slices.Contains(q.Inputs, idAt[weft.Data](inputs, i)) {
-					ids = append(ids, id)
-					break
-				}
+			if slices.ContainsFunc(idsOf[weft.Data](inputs), func(in weft.DataID) bool { return slices.Contains(q.Inputs, in) }) {
+				ids = append(ids, id)
 			}
 			return err
 		})
-		return ids, true, err
-	}
-	for _, in := range q.Inputs {
-		err := t.rows(ctx, collect(&ids), "SELECT run FROM run_input WHERE data = $1 LIMIT $2", in, fewRuns+1)
-		if err != nil || len(ids) > fewRuns {
-			return nil, false, err
+		if err != nil {
+			return err
 		}
 	}
-	return ids, true, nil
+	var err error
+	src.fixed, err = t.runKeys(ctx, q, ids)
+	slices.SortFunc(src.fixed, src.order)
+	return err
 }
 
 // runKeys returns the keys of those of the Runs that q selects.
@@ -128,17 +162,19 @@ func (t *tx) runKeys(ctx context.Context, q weft.RunQuery, ids []weft.RunID) ([]
 	return keys, err
 }
 
-// keepUsers keeps the Runs that have one of the Data as an input.
-func (t *tx) keepUsers(ctx context.Context, inputs []weft.DataID, keys []runPos) ([]runPos, error) {
-	var uses []map[string]bool
-	for _, in := range inputs {
-		found, err := t.existing(ctx, rawKeys(keys), "run_input x WHERE x.data = $1 AND x.run = v.column1", in)
-		if err != nil {
-			return nil, err
-		}
-		uses = append(uses, found)
+// keepSelected keeps the Runs that q selects.
+func (t *tx) keepSelected(ctx context.Context, q weft.RunQuery, keys []runPos) ([]runPos, error) {
+	ids := make([]weft.RunID, len(keys))
+	for i, k := range keys {
+		ids[i] = k.id
 	}
+	selected, err := t.runKeys(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(selected, func(a, b runPos) int { return compareIDs(a.id, b.id) })
 	return slices.DeleteFunc(slices.Clone(keys), func(k runPos) bool {
-		return !slices.ContainsFunc(uses, func(found map[string]bool) bool { return found[string(k.id[:])] })
+		_, found := slices.BinarySearchFunc(selected, k, func(a, b runPos) int { return compareIDs(a.id, b.id) })
+		return !found
 	}), nil
 }

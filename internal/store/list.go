@@ -54,14 +54,14 @@ func (k key[T]) compare(l key[T]) int {
 }
 
 // A source is what a list is taken from: a union of branches, each of which an index
-// yields in order, less what keep leaves out.
+// yields in order, and of fixed keys, less what keep leaves out.
 type source[T any] struct {
-	table, at string
-	branches  []branch
-	newest    bool
-	keep      func(ctx context.Context, t *tx, keys []key[T]) ([]key[T], error) // nil: all
-	fixed     []key[T]                                                          // instead of branches: all keys, in order
-	seem      func(after key[T], n int) []key[T]                                // instead of branches: the first n behind after, of which keep decides
+	table, at, id string
+	branches      []branch
+	fixed         []key[T] // in order
+	newest        bool
+	keep          func(ctx context.Context, t *tx, keys []key[T]) ([]key[T], error) // nil: all
+	seem          func(after key[T], n int) []key[T]                                // instead of the union: the first n behind after, of which keep decides
 }
 
 // A branch is a condition on the table, with its parameters written as ?, and bounds of
@@ -97,24 +97,16 @@ func maxID[T any]() weft.ID[T] {
 
 // next returns up to n keys behind after, where to go on, and whether that was all.
 func (s *source[T]) next(ctx context.Context, t *tx, after key[T], n int) (keys []key[T], at key[T], end bool, err error) {
-	if s.branches == nil && s.seem == nil {
-		i, found := slices.BinarySearchFunc(s.fixed, after, s.order)
-		if found {
-			i++
-		}
-		keys = s.fixed[i:min(i+n, len(s.fixed))]
-		return keys, after, i+n >= len(s.fixed), nil
-	}
 	batch := n
 	if s.keep != nil {
 		batch = max(n, 4*firstChunk) // much will be left out
 	}
-	for looked := 0; len(keys) < n && looked < maxLook; looked += batch {
-		found, err := s.merge(ctx, t, after, batch)
+	for looked := 0; len(keys) < n && !end && looked < maxLook; looked += batch {
+		found, more, err := s.merge(ctx, t, after, batch)
 		if err != nil {
 			return nil, after, false, err
 		}
-		end = len(found) < batch
+		end = !more
 		if len(found) > 0 {
 			after = found[len(found)-1]
 		}
@@ -124,9 +116,7 @@ func (s *source[T]) next(ctx context.Context, t *tx, after key[T], n int) (keys 
 			}
 			batch = min(2*batch, 2000)
 		}
-		if keys = append(keys, found...); end {
-			break
-		}
+		keys = append(keys, found...)
 	}
 	if len(keys) > n {
 		keys, end = keys[:n], false
@@ -145,14 +135,16 @@ func (s *source[T]) order(a, b key[T]) int {
 	return a.compare(b)
 }
 
-// merge returns the first n keys behind after of all branches.
-func (s *source[T]) merge(ctx context.Context, t *tx, after key[T], n int) ([]key[T], error) {
+// merge returns the first n keys behind after, each once, and whether there may be more.
+func (s *source[T]) merge(ctx context.Context, t *tx, after key[T], n int) (all []key[T], more bool, err error) {
 	if s.seem != nil {
-		return s.seem(after, n), nil
+		all = s.seem(after, n)
+		return all, len(all) == n, nil
 	}
-	var all []key[T]
+	var horizon *key[T] // behind it some branch may have more
 	for some := range slices.Chunk(s.branches, maxBranches) {
 		query, args := s.query(some, after, n)
+		before := len(all)
 		err := t.rows(ctx, func(r scanner) error {
 			var k key[T]
 			err := r.Scan(&k.at, &k.id)
@@ -160,14 +152,25 @@ func (s *source[T]) merge(ctx context.Context, t *tx, after key[T], n int) ([]ke
 			return err
 		}, query, args...)
 		if err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if last := len(all) - 1; last-before+1 >= n && (horizon == nil || s.order(all[last], *horizon) < 0) {
+			k := all[last]
+			horizon = &k
 		}
 	}
-	if len(s.branches) > maxBranches {
-		slices.SortFunc(all, s.order)
-		all = all[:min(n, len(all))]
+	i, found := slices.BinarySearchFunc(s.fixed, after, s.order)
+	if found {
+		i++
 	}
-	return all, nil
+	all = append(all, s.fixed[i:min(i+n, len(s.fixed))]...)
+	slices.SortFunc(all, s.order)
+	all = slices.Compact(all)
+	if horizon != nil {
+		all = slices.DeleteFunc(all, func(k key[T]) bool { return s.order(k, *horizon) > 0 })
+	}
+	more = horizon != nil || len(all) > n || i+n < len(s.fixed)
+	return all[:min(n, len(all))], more, nil
 }
 
 func (s *source[T]) query(branches []branch, after key[T], n int) (string, []any) {
@@ -182,7 +185,7 @@ func (s *source[T]) query(branches []branch, after key[T], n int) (string, []any
 		behind, dir = " < ", " DESC"
 	}
 	limit := param(n)
-	order := " ORDER BY " + s.at + dir + ", id" + dir + " LIMIT " + limit
+	order := " ORDER BY " + s.at + dir + ", " + s.id + dir + " LIMIT " + limit
 	for i, b := range branches {
 		if i > 0 {
 			q.WriteString(" UNION ALL ")
@@ -192,8 +195,8 @@ func (s *source[T]) query(branches []branch, after key[T], n int) (string, []any
 			where = strings.Replace(where, "?", param(arg), 1)
 		}
 		from := s.from(b, after)
-		q.WriteString("SELECT * FROM (SELECT " + s.at + ", id FROM " + s.table + " WHERE " + where +
-			" AND (" + s.at + ", id)" + behind + "(" + param(from.at) + ", " + param(from.id[:]) + ")")
+		q.WriteString("SELECT * FROM (SELECT " + s.at + ", " + s.id + " FROM " + s.table + " WHERE " + where +
+			" AND (" + s.at + ", " + s.id + ")" + behind + "(" + param(from.at) + ", " + param(from.id[:]) + ")")
 		switch {
 		case s.newest && b.since != 0:
 			q.WriteString(" AND " + s.at + " >= " + param(b.since))

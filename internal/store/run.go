@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weft-dev/weft"
 )
@@ -286,13 +287,36 @@ func outputsOf(r weft.Run, p weft.Plan) []byte {
 }
 
 func (t *tx) insertInputs(ctx context.Context, runs []weft.Run) error {
-	args := make([]any, 0, 6*len(runs))
+	args := make([]any, 0, 8*len(runs))
 	for i := range runs {
 		for nth := range runs[i].Inputs {
-			args = append(args, runs[i].Inputs[nth].Data[:], runs[i].ID[:], nth)
+			args = append(args, runs[i].Inputs[nth].Data[:], usedAt(runs[i].Status, micros(runs[i].UpdatedAt)), runs[i].ID[:], nth)
 		}
 	}
-	return t.insert(ctx, "INSERT INTO run_input (data, run, nth) VALUES ", 3, args, "")
+	return t.insert(ctx, "INSERT INTO run_input (data, at, run, nth) VALUES ", 4, args, "")
+}
+
+// A move is a Run that its inputs are to list under another time.
+type move struct {
+	run      weft.RunID
+	inputs   []byte
+	was, now int64
+}
+
+func (t *tx) moveInputs(ctx context.Context, moves []move) error {
+	var args []any
+	for i := range moves {
+		m := &moves[i]
+		if m.was == m.now {
+			continue
+		}
+		for _, in := range raw(idsOf[weft.Data](m.inputs)...) {
+			args = append(args, in, m.was, m.run[:], m.now)
+		}
+	}
+	d := &t.s.dialect
+	return t.update(ctx, "UPDATE run_input SET at = v.column4 FROM ", strings.Join([]string{d.blob, d.int, d.blob, d.int}, " "), args,
+		"WHERE run_input.data = v.column1 AND run_input.at = v.column2 AND run_input.run = v.column3")
 }
 
 const dataInsert = "INSERT INTO data (id, project, run, nth, state, ts, tags, tree, files, bytes, created_at) VALUES "

@@ -142,6 +142,10 @@ func (t *tx) changeRun(ctx context.Context, r, next weft.Run, by weft.PrincipalI
 	if err != nil {
 		return err
 	}
+	err = t.moveInputs(ctx, []move{{r.ID, inputsOf(r), usedAt(r.Status, micros(r.UpdatedAt)), usedAt(next.Status, micros(next.UpdatedAt))}})
+	if err != nil {
+		return err
+	}
 	return t.addEvents(ctx, weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, From: r.Status, To: next.Status, By: by})
 }
 
@@ -230,7 +234,8 @@ func (t *tx) removeRuns(ctx context.Context, runs []weft.Run, by weft.PrincipalI
 		ids[i] = r.ID
 		events[i] = weft.Event{Kind: weft.RunRemoved, Project: r.Project, Run: r.ID, Plan: r.Plan, From: r.Status, By: by}
 		for _, in := range r.Inputs {
-			if _, err := t.exec(ctx, "DELETE FROM run_input WHERE data = $1 AND run = $2", in.Data, r.ID); err != nil {
+			_, err := t.exec(ctx, "DELETE FROM run_input WHERE data = $1 AND at = $2 AND run = $3", in.Data, usedAt(r.Status, micros(r.UpdatedAt)), r.ID)
+			if err != nil {
 				return err
 			}
 		}

@@ -124,7 +124,7 @@ type useOf struct {
 	nth int
 }
 
-// uses returns the uses of each of the first few Data, by Run and input, and those Data.
+// uses returns the uses of each of the first few Data, the oldest first, and those Data.
 func (t *tx) uses(ctx context.Context, rows []dataRow) (map[weft.DataID][]useOf, []dataRow, error) {
 	for {
 		ids := make([]weft.DataID, len(rows))
@@ -136,7 +136,7 @@ func (t *tx) uses(ctx context.Context, rows []dataRow) (map[weft.DataID][]useOf,
 			limit = " LIMIT " + strconv.Itoa(maxUses+1)
 		}
 		uses, n := map[weft.DataID][]useOf{}, 0
-		err := t.byIDs(ctx, "SELECT data, run, nth FROM run_input WHERE data IN", raw(ids...), " ORDER BY data, run, nth"+limit, func(r scanner) error {
+		err := t.byIDs(ctx, "SELECT data, run, nth FROM run_input WHERE data IN", raw(ids...), " ORDER BY data, at, run, nth"+limit, func(r scanner) error {
 			var id weft.DataID
 			var u useOf
 			err := r.Scan(&id, &u.run, &u.nth)

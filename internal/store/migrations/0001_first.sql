@@ -87,12 +87,16 @@ CREATE INDEX run_status ON run (project, status, updated_at, id);
 CREATE INDEX run_plan ON run (plan, status, updated_at, id);
 CREATE INDEX run_due ON run (status, due_at) WHERE due_at IS NOT NULL;
 
+-- at is the run's updated_at while it waits, rests or has ended, so that the runs of a Data
+-- are found in the order of lists. While it is in flight, and changes often, at is the
+-- largest number.
 CREATE TABLE run_input (
     data {{blob}} NOT NULL,
+    at   {{int}} NOT NULL,
     run  {{blob}} NOT NULL,
     nth  {{int}} NOT NULL,
-    PRIMARY KEY (data, run, nth)
-) {{compact}};
+    PRIMARY KEY (data, at, run, nth)
+) {{compact}}{{busy}};
 
 CREATE TABLE data (
     id         {{blob}} PRIMARY KEY,
