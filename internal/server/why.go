@@ -46,13 +46,15 @@ func (s *Server) why(ctx context.Context, in *whyInput) (*body[api.Why], error) 
 		w.Inputs = append(w.Inputs, one)
 	}
 	query := weft.RunQuery{Project: v.Plan.Project, Plans: []weft.PlanID{v.Plan.ID}, Inputs: []weft.DataID{d.Data.ID}, Page: weft.Page{Limit: whyRuns}}
+	kept := false
 	for run, err := range s.Store.FindRuns(ctx, query) {
 		if err != nil {
 			return nil, err
 		}
+		kept = kept || run.Run.Status != weft.Invalidated
 		w.Runs = append(w.Runs, run.Run.ID.String())
 	}
-	w.Reason = s.reason(v.Plan, d.Data, w)
+	w.Reason = s.reason(v.Plan, d.Data, w, kept)
 	return answer(w, nil)
 }
 
@@ -73,8 +75,8 @@ func (s *Server) fillable(ctx context.Context, p weft.Plan, in weft.Input, known
 	return false, nil
 }
 
-// reason puts an explanation into words.
-func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why) string {
+// reason puts an explanation into words. Kept says that some run is not deleted.
+func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why, kept bool) string {
 	var empty, missing []string
 	for _, in := range w.Inputs {
 		if !in.Fillable {
@@ -91,6 +93,8 @@ func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why) string {
 		return fmt.Sprintf("the data cannot be used (yet): the run %s that makes it is %s", d.Source.Run, d.Source.Status)
 	case !w.Fits:
 		return "the data fits no input; it lacks " + strings.Join(missing, ", ")
+	case len(w.Runs) > 0 && !kept:
+		return "the runs that used the data were removed; the same combination of inputs is not run again"
 	case len(w.Runs) > 0 && !p.Active:
 		return "there are runs that use the data; the plan is inactive, so what waits is not started"
 	case len(w.Runs) > 0:
