@@ -25,7 +25,7 @@ func (c *common) progress(title string) *progress {
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(title+"  ")),
 		mpb.AppendDecorators(
-			decor.CountersKiloByte("% .1f / % .1f", decor.WCSyncSpace),
+			decor.Any(func(st decor.Statistics) string { return byteCount(st.Current) + " / " + byteCount(st.Total) }, decor.WCSyncSpace),
 			decor.AverageSpeed(decor.SizeB1000(0), "% .0f", decor.WCSyncSpace),
 			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), ""),
 		))
