@@ -94,7 +94,7 @@ func (p *process) openState(ctx context.Context, _ *prometheus.Registry) (err er
 	if p.token, err = p.state.adminToken(); err != nil {
 		return err
 	}
-	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log}); err != nil {
+	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log, RunLimit: p.RunLimit}); err != nil {
 		return err
 	}
 	p.closing("database", p.store.Close)

@@ -223,7 +223,7 @@ func (w *projector) project(ctx context.Context, d *delta) error {
 func (w *projector) tooMany(ctx context.Context, d *delta) (pending int64, err error) {
 	limit := d.plan.AllowRuns
 	if limit == 0 {
-		limit = weft.DefaultRunLimit
+		limit = w.s.runLimit
 	}
 	err = w.s.read(ctx, func(t *tx) (err error) {
 		if d.full {

@@ -270,6 +270,39 @@ func TestBlockedPlan(t *testing.T) {
 	})
 }
 
+// TestRunLimitRaised opens a database again with a higher limit.
+func TestRunLimitRaised(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		with := func(limit int64) *store.Store {
+			return must(store.Open(t.Context(), url, store.Options{RunLimit: limit, NoSync: true}))(&world{T: t})
+		}
+		w := newWorld(t, with(3))
+		w.push("side:left")
+		w.push("side:left")
+		w.push("side:right")
+		w.push("side:right")
+		p := w.plan("side:left + side:right -> type:pair")
+		if n := w.projection(); n != 0 {
+			t.Errorf("%d runs were made of a plan that would make 4, beyond the limit of 3", n)
+		}
+		for _, c := range []struct {
+			limit int64
+			made  int
+		}{{3, 0}, {4, 4}} {
+			must(0, w.s.Close())(w)
+			w = newWorld(t, with(c.limit))
+			if n := w.projection(); n != c.made {
+				t.Errorf("with the limit %d, %d runs were made; want %d", c.limit, n, c.made)
+			}
+		}
+		if got := len(w.runs(p.ID)); got != 4 {
+			t.Errorf("there are %d runs; want 4", got)
+		}
+		must(0, w.s.Close())(w)
+	})
+}
+
 func TestWouldRunData(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		p := w.plan("side:left + side:right -> type:pair")

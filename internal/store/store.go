@@ -19,6 +19,10 @@ type Options struct {
 	// with; 0 is this program's own. See migrate.go.
 	ProgramVersion int
 
+	// RunLimit is how many Runs a Plan that says nothing else may have projection make
+	// at once, before it is blocked; 0 is weft.DefaultRunLimit.
+	RunLimit int64
+
 	// NoSync does not wait for the disk. It is for tests: a crash of the machine may
 	// lose or break the database.
 	NoSync bool
@@ -35,6 +39,8 @@ type Store struct {
 	plans  planSets
 	index  index
 	close  []func() error // in the order to be called
+
+	runLimit int64
 
 	announce func() // tells other processes of a commit; nil where there are none
 }
@@ -59,7 +65,10 @@ type transaction interface {
 // Open opens the database that url names, "sqlite:PATH" or "postgres://…", and brings
 // its schema up to date. ctx bounds the opening only.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	s := &Store{log: o.Log}
+	s := &Store{log: o.Log, runLimit: o.RunLimit}
+	if s.runLimit == 0 {
+		s.runLimit = weft.DefaultRunLimit
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -84,18 +93,25 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", errorsJoin(explain(err), s.closeAll()))
 	}
 	s.writer.start(s)
-	if s.single { // whoever was looking at changes is gone
-		err = s.write(ctx, func(ctx context.Context, t *tx) error {
-			_, err := t.exec(ctx, "UPDATE change SET due_at = 0 WHERE due_at > 0")
-			return err
-		})
-		if err != nil {
-			s.writer.stop()
-			return nil, fmt.Errorf("open store: %w", errorsJoin(err, s.closeAll()))
-		}
+	if err := s.write(ctx, s.takeUp); err != nil {
+		s.writer.stop()
+		return nil, fmt.Errorf("open store: %w", errorsJoin(err, s.closeAll()))
 	}
 	s.index.start(s)
 	return s, nil
+}
+
+// takeUp has projection look again at what a former process had in hand, if there can
+// be no other now, and at Plans that the present limit would not block.
+func (s *Store) takeUp(ctx context.Context, t *tx) error {
+	if s.single {
+		if _, err := t.exec(ctx, "UPDATE change SET due_at = 0 WHERE due_at > 0"); err != nil {
+			return err
+		}
+	}
+	_, err := t.exec(ctx, `INSERT INTO change (project, plan)
+		SELECT project, id FROM plan WHERE allow_runs = 0 AND pending_runs > 0 AND pending_runs <= $1`, s.runLimit)
+	return err
 }
 
 // Close lets what is being written end, refuses what still waits, and closes the
