@@ -84,11 +84,15 @@ func (d *sqliteDB) view(ctx context.Context, fn func(session) error) error {
 		return ctx.Err()
 	}
 	defer func() { d.readers <- c }()
-	if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
-		return fmt.Errorf("begin: %w", err)
+	whole := context.WithoutCancel(ctx) // whoever goes away leaves no transaction open
+	if _, err := c.ExecContext(whole, "BEGIN"); err != nil {
+		c.rollback(whole) // an interruption meant for the last query may have hit its end
+		if _, err = c.ExecContext(whole, "BEGIN"); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
 	}
 	err := fn(c)
-	c.rollback(context.WithoutCancel(ctx))
+	c.rollback(whole)
 	return err
 }
 
