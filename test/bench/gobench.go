@@ -11,10 +11,11 @@ import (
 	"strings"
 )
 
-// goBench runs benchmarks of a package, each once, and returns what they report, by
-// name (without "Benchmark") and unit.
-func goBench(ctx context.Context, pkg, pattern string) (map[string]map[string]float64, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", "1x", "-timeout", "30m", pkg)
+// goBench runs benchmarks of a package, each once unless the further arguments say
+// otherwise, and returns what they report, by name (without "Benchmark") and unit.
+func goBench(ctx context.Context, pkg, pattern string, more ...string) (map[string]map[string]float64, error) {
+	args := []string{"test", "-run", "^$", "-bench", pattern, "-benchtime", "1x", "-timeout", "30m", pkg, "-args"}
+	cmd := exec.CommandContext(ctx, "go", append(args, more...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
