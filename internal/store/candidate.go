@@ -14,10 +14,8 @@ const rareEnough = 1000
 
 // rarity counts the Data, and then the inputs, that a tag has; up to rareEnough each.
 func (t *tx) rarity(ctx context.Context, key tagKey) (data, inputs int64, err error) {
-	_, err = t.row(ctx, "SELECT count(*) FROM (SELECT 1 FROM data_tag WHERE tag = $1 LIMIT $2) AS few", []any{key[:], rareEnough}, &data)
-	if err == nil {
-		_, err = t.row(ctx, "SELECT count(*) FROM (SELECT 1 FROM plan_input WHERE tag = $1 LIMIT $2) AS few", []any{key[:], rareEnough}, &inputs)
-	}
+	_, err = t.row(ctx, `SELECT (SELECT count(*) FROM (SELECT 1 FROM data_tag WHERE tag = $1 LIMIT $2) AS a),
+		(SELECT count(*) FROM (SELECT 1 FROM plan_input WHERE tag = $1 LIMIT $2) AS b)`, []any{key[:], rareEnough}, &data, &inputs)
 	return data, inputs, err
 }
 
@@ -107,9 +105,11 @@ func (t *tx) countCandidates(ctx context.Context, project weft.ProjectID, in wef
 // candidateQuery returns from where the Data that fit an input are selected, and the
 // parameters of that.
 func (t *tx) candidateQuery(ctx context.Context, project weft.ProjectID, in weft.Input) (from string, args []any, err error) {
-	keys, _, err := t.byRarity(ctx, project, in.Tags)
-	if err != nil {
-		return "", nil, err
+	keys := keysOf(project, in.Tags.User())
+	if len(keys) > 1 {
+		if keys, _, err = t.byRarity(ctx, project, in.Tags); err != nil {
+			return "", nil, err
+		}
 	}
 	args = []any{project}
 	param := func(v any) string {

@@ -109,7 +109,8 @@ func (t *tx) lease(ctx context.Context, holder string, lease time.Duration, rows
 }
 
 // SaveRuns records what became of claimed Runs, each by compare-and-set on its Rev. It
-// returns one error per save: nil, or a Conflict where the Run was changed meanwhile.
+// returns one error per save: nil, or a Conflict where the Run was changed meanwhile, which
+// a second save of the same Run in one call always is.
 func (s *Store) SaveRuns(ctx context.Context, saves []weft.Save) []error {
 	var errs []error
 	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
@@ -151,15 +152,7 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 	for i := range saves {
 		v := &saves[i]
 		old, found := was[v.Run.ID]
-		switch {
-		case !found:
-			errs[i] = weft.Errorf(weft.Conflict, "run %s is gone", v.Run.ID)
-			continue
-		case old.rev != v.Rev:
-			errs[i] = weft.Errorf(weft.Conflict, "run %s is %s now: it was changed by somebody else", v.Run.ID, old.status)
-			continue
-		case slices.ContainsFunc(treesOf(saves[i:i+1]), func(d weft.Digest) bool { return !held[d] }):
-			errs[i] = weft.Errorf(weft.Unavailable, "what run %s made was sealed too long ago, and is not held any more", v.Run.ID)
+		if errs[i] = refusal(v, old, found, held); errs[i] != nil {
 			continue
 		}
 		good = append(good, v)
@@ -167,10 +160,9 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 			events = append(events, weft.Event{Kind: weft.RunChanged, Project: v.Run.Project, Run: v.Run.ID, Plan: v.Run.Plan,
 				From: old.status, To: v.Run.Status})
 		}
-		moves = append(moves, move{v.Run.ID, old.inputs, usedAt(old.status, old.updated), usedAt(v.Run.Status, micros(v.Run.UpdatedAt))})
-		old.updated = micros(v.Run.UpdatedAt)
-		old.rev = v.Run.Rev // a second save of the Run in one call must build on the first
-		old.status = v.Run.Status
+		at := micros(v.Run.UpdatedAt)
+		moves = append(moves, move{v.Run.ID, old.inputs, usedAt(old.status, old.updated), usedAt(v.Run.Status, at)})
+		old.rev = -1 // one save of a Run per call: of two, one statement would take either
 		was[v.Run.ID] = old
 	}
 	if len(good) == 0 {
@@ -186,6 +178,22 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 		return nil, err
 	}
 	return errs, t.addEvents(ctx, events...)
+}
+
+// refusal says why a save does not take effect; nil when it does.
+func refusal(v *weft.Save, old saved, found bool, held map[weft.Digest]bool) error {
+	switch {
+	case !found:
+		return weft.Errorf(weft.Conflict, "run %s is gone", v.Run.ID)
+	case old.rev != v.Rev:
+		return weft.Errorf(weft.Conflict, "run %s is %s now: it was changed by somebody else", v.Run.ID, old.status)
+	}
+	for _, tree := range v.Trees {
+		if !tree.Digest.IsZero() && !held[tree.Digest] {
+			return weft.Errorf(weft.Unavailable, "what run %s made was sealed too long ago, and is not held any more", v.Run.ID)
+		}
+	}
+	return nil
 }
 
 // treesOf returns the trees that Data come to refer to by the saves.

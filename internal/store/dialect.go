@@ -87,6 +87,7 @@ const (
 // explain gives errors of the drivers a kind, where they have one for the user.
 func explain(err error) error {
 	var pg *pgconn.PgError
+	var refused *pgconn.ConnectError
 	var lite *sqlite.Error
 	switch {
 	case err == nil || weft.KindOf(err) != weft.Internal:
@@ -100,6 +101,8 @@ func explain(err error) error {
 		case pgSerializationFailure, pgDeadlock, pgAdminShutdown, pgCannotConnectNow:
 			return weft.Errorf(weft.Unavailable, "the database is busy: %w", err)
 		}
+	case errors.As(err, &refused):
+		return weft.Errorf(weft.Unavailable, "the database cannot be reached: %w", err)
 	case errors.As(err, &lite):
 		switch lite.Code() & 0xff {
 		case sqlite3.SQLITE_CONSTRAINT:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -58,7 +59,7 @@ func setUp(ctx context.Context, conn *pgx.Conn) error {
 func (d *postgresDB) lanes() int { return postgresLanes }
 
 func (d *postgresDB) begin(ctx context.Context, _ int) (transaction, error) {
-	t, err := d.pool.BeginTx(ctx, nil)
+	t, err := d.beginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
@@ -66,12 +67,35 @@ func (d *postgresDB) begin(ctx context.Context, _ int) (transaction, error) {
 }
 
 func (d *postgresDB) view(ctx context.Context, fn func(session) error) error {
-	t, err := d.pool.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	t, err := d.beginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer pgTx{t}.rollback(ctx)
 	return fn(t)
+}
+
+// A server that is being restarted, or has a crowd at its door, is tried again for a while.
+const (
+	connectTries = 6
+	connectPause = 20 * time.Millisecond // twice as long each time
+)
+
+func (d *postgresDB) beginTx(ctx context.Context, o *sql.TxOptions) (t *sql.Tx, err error) {
+	pause := connectPause
+	for range connectTries {
+		var refused *pgconn.ConnectError
+		if t, err = d.pool.BeginTx(ctx, o); !errors.As(err, &refused) {
+			return t, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+			pause *= 2
+		}
+	}
+	return nil, err
 }
 
 // migrationLock is the key of the advisory lock that keeps migrations apart.
