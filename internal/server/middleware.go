@@ -57,7 +57,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 			}
 			took := time.Since(start)
 			done(i.route, r.Method, rec.code(), took)
-			s.log.LogAttrs(r.Context(), levelOf(rec.code(), p != nil), "request", slog.String("request", i.id), slog.String("method", r.Method),
+			s.log.LogAttrs(r.Context(), levelOf(rec.code(), p != nil && r.Context().Err() == nil), "request", slog.String("request", i.id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
 				slog.Duration("took", took), slog.String("principal", i.principal), slog.Bool("cut", p != nil))
 			if p != nil {
@@ -68,8 +68,8 @@ func (s *Server) observed(next http.Handler) http.Handler {
 	})
 }
 
-// levelOf is how loud a request is in the log: what went as it should is for those who
-// look for something.
+// levelOf is how loud a request is in the log: what went as it should, or was cut off by
+// the client, is for those who look for something.
 func levelOf(status int, cut bool) slog.Level {
 	if status >= http.StatusInternalServerError || cut {
 		return slog.LevelWarn
