@@ -112,6 +112,9 @@ func (r *blobRace) record(ctx context.Context, pin string, tree weft.Tree) error
 		Project: r.project, By: r.by, Plan: weft.PlanUploaded, Run: weft.NewID[weft.Run](), Data: weft.NewID[weft.Data](),
 		Tree: tree, Pin: pin, At: time.Now(),
 	})
+	if weft.KindOf(err) == weft.NotFound {
+		return nil // drop was quicker than the answer
+	}
 	return err
 }
 
