@@ -179,7 +179,7 @@ func (r *blobRace) registryPush(ctx context.Context, rng *rand.Rand) error {
 	if err != nil || status != http.StatusCreated && status != http.StatusNotFound && status != http.StatusBadRequest {
 		return fmt.Errorf("put image: %d %w", status, err) // another may have unlinked a blob in between
 	}
-	if rng.IntN(3) == 0 {
+	if rng.IntN(6) == 0 {
 		_, _, err = r.call(ctx, "DELETE", "/v2/"+repo+"/manifests/latest", "", nil)
 	}
 	return err
@@ -208,16 +208,19 @@ func (r *blobRace) call(ctx context.Context, method, path, kind string, body []b
 	return resp.StatusCode, text, err
 }
 
-// drop deletes some Data, so that there is something to collect.
-func (r *blobRace) drop(ctx context.Context, rng *rand.Rand) error {
-	for v, err := range r.store.FindRuns(ctx, weft.RunQuery{Project: r.project, Page: weft.Page{Limit: 20}}) {
+// drop deletes the oldest Data, so that there is something to collect, and leaves some.
+func (r *blobRace) drop(ctx context.Context, _ *rand.Rand) error {
+	const left = 50
+	var runs []weft.RunID
+	for v, err := range r.store.FindRuns(ctx, weft.RunQuery{Project: r.project, Page: weft.Page{Limit: 2 * left}}) {
 		if err != nil {
 			return err
 		}
-		if rng.IntN(3) > 0 {
-			if err := r.store.DeleteRun(ctx, r.project, v.Run.ID, r.by); err != nil && weft.KindOf(err) != weft.NotFound {
-				return err
-			}
+		runs = append(runs, v.Run.ID)
+	}
+	for _, id := range runs[:max(0, len(runs)-left)] {
+		if err := r.store.DeleteRun(ctx, r.project, id, r.by); err != nil && weft.KindOf(err) != weft.NotFound {
+			return err
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/weft-dev/weft/internal/store/storetest"
 )
 
-var stored = flag.Int("stored", 0, "how many runs of an inactive plan the store holds before the benchmark begins")
+var stored = flag.Int("stored", 0, "how many runs the store holds before the benchmark begins")
 
 // One operation is the life of one Run, from waiting to done: each transition and its
 // event durable, an output and a log that are empty, an executor that does nothing.
@@ -26,7 +26,7 @@ func BenchmarkLives(b *testing.B) {
 	storetest.Bench(b, func(b *testing.B, s *store.Store) {
 		project, by := benchProject(b, s)
 		if *stored > 0 {
-			makeRuns(b, s, project, by, "stored", *stored, false)
+			storeRuns(b, s, project, by, *stored)
 		}
 		n := makeRuns(b, s, project, by, "lives", b.N, true)
 		w := &void{most: int64(n), all: make(chan struct{})}
@@ -61,6 +61,35 @@ func benchProject(b *testing.B, s *store.Store) (weft.ProjectID, weft.PrincipalI
 		b.Fatal(err)
 	}
 	return project.ID, admin.ID
+}
+
+// storeRuns fills the store with n Runs that are done, each with an output and a log.
+func storeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.PrincipalID, n int) {
+	b.Helper()
+	p := weft.Plan{ID: weft.NewID[weft.Plan](), Project: project, CreatedAt: time.Now().UTC(), Active: true,
+		Image: weft.Image{Repository: "lab/stored", Tag: "1"}, Inputs: []weft.Input{{Path: "/in", Tags: must(weft.ParseTags("stored:in"))}},
+		Outputs: []weft.Output{{Path: "/out", Tags: must(weft.ParseTags("stored:out"))}}, Log: &weft.Log{}}.Normalize()
+	if _, err := s.CreatePlan(b.Context(), p, by); err != nil {
+		b.Fatal(err)
+	}
+	const atOnce = 2000
+	for done := 0; done < n; done += atOnce {
+		var runs []weft.Run
+		var data []weft.Data
+		for range min(atOnce, n-done) {
+			at, outs := time.Now().UTC(), []weft.DataID{weft.NewID[weft.Data](), weft.NewID[weft.Data]()}
+			r := weft.NewRun(p, weft.NewID[weft.Run](), weft.Assignment{weft.NewID[weft.Data]()}, outs, weft.Cause{Kind: weft.CauseProjection}, at)
+			r.Status, r.StartedAt, r.EndedAt, r.Exit = weft.Done, at, at, &weft.Exit{}
+			runs = append(runs, r)
+			for nth, id := range outs {
+				data = append(data, weft.Data{ID: id, Project: project, Timestamp: at, CreatedAt: at, Tree: weft.Digest{1},
+					Source: weft.Source{Run: r.ID, Plan: p.ID, Status: r.Status, Path: "/out", Log: nth == 1}})
+			}
+		}
+		if err := s.Import(b.Context(), runs, data); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // makeRuns has projection make at least n Runs of a Plan, which are as many as pairs
