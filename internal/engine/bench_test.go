@@ -28,7 +28,7 @@ func BenchmarkLives(b *testing.B) {
 		if *stored > 0 {
 			storeRuns(b, s, project, by, *stored)
 		}
-		n := makeRuns(b, s, project, by, "lives", b.N, true)
+		n := makeRuns(b, s, project, by, "lives", b.N)
 		w := &void{most: int64(n), all: make(chan struct{})}
 		e := engine.New(engine.Config{Store: s, Executor: executor.NewFake(executor.FakeOptions{NoOp: true}),
 			Content: w, Images: shelf{}, Holder: "bench", InFlight: 1024, Starts: 64, Seals: 64})
@@ -94,7 +94,7 @@ func storeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.Pri
 
 // makeRuns has projection make at least n Runs of a Plan, which are as many as pairs
 // of the Data it pushes.
-func makeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.PrincipalID, name string, n int, active bool) int {
+func makeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.PrincipalID, name string, n int) int {
 	b.Helper()
 	sealEmpty(b, s)
 	side := int(math.Ceil(math.Sqrt(float64(n))))
@@ -108,7 +108,7 @@ func makeRuns(b *testing.B, s *store.Store, project weft.ProjectID, by weft.Prin
 			}
 		}
 	}
-	p := weft.Plan{ID: weft.NewID[weft.Plan](), Project: project, CreatedAt: time.Now().UTC(), Active: active, AllowRuns: math.MaxInt32,
+	p := weft.Plan{ID: weft.NewID[weft.Plan](), Project: project, CreatedAt: time.Now().UTC(), Active: true, AllowRuns: math.MaxInt32,
 		Image: weft.Image{Repository: "lab/" + name, Tag: "1"}, Inputs: []weft.Input{{Path: "/left", Tags: tags("left")}, {Path: "/right", Tags: tags("right")}},
 		Outputs: []weft.Output{{Path: "/out", Tags: must(weft.ParseTags("made:by-" + name))}}, Log: &weft.Log{}}.Normalize()
 	if _, err := s.CreatePlan(b.Context(), p, by); err != nil {
