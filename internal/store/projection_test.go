@@ -338,6 +338,28 @@ func TestWouldRunData(t *testing.T) {
 	})
 }
 
+// Nothing runs on the outputs of a Run that failed, so nothing is told of them; whoever
+// waits for all that would run would wait without end.
+func TestWouldRunFailedData(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		first := w.plan("type:csv -> type:model")
+		w.plan("type:model -> type:report")
+		w.push("type:csv")
+		w.projection()
+		r := w.runs(first.ID)[0]
+		would := func() int {
+			return len(must(w.s.WouldRunData(w.Context(), w.project, r.Outputs[0].Data, w.tags("type:model"), 10))(w))
+		}
+		if got := would(); got != 1 {
+			w.Errorf("data that is being made would set off %d plans, want 1", got)
+		}
+		w.become(r.ID, weft.Failed)
+		if got := would(); got != 0 {
+			w.Errorf("data of a failed run would set off %d plans", got)
+		}
+	})
+}
+
 // TestInputsOfEveryKind checks that inputs match by id and by timestamp, as shown.
 func TestInputsOfEveryKind(t *testing.T) {
 	eachWorld(t, func(w *world) {

@@ -37,6 +37,9 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 			if len(rows) == 0 || rows[0].Project != project {
 				return notFound("data", id)
 			}
+			if rows[0].state == dataFailed {
+				return nil // whatever its tags: nothing runs on what failed
+			}
 			d.Timestamp = rows[0].Timestamp
 		}
 		deltas, err := t.deltasOf(ctx, d)
