@@ -2,7 +2,6 @@ package content
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -220,7 +219,7 @@ func damaged(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return weft.Errorf(weft.Invalid, "archive: it is cut off")
-	case errors.Is(err, gzip.ErrHeader):
+	case errors.Is(err, pgzip.ErrHeader):
 		return weft.Errorf(weft.Invalid, "archive: it is not compressed by gzip")
 	}
 	return weft.Errorf(weft.Invalid, "archive: it is damaged: %w", err)
