@@ -31,7 +31,7 @@ bench: deps-demo deps-bench build ## measure each figure against its target; wri
 
 .PHONY: generate
 generate: ## make again what is generated: api/openapi.json, docs/api.md, docs/cli.md, docs/run-states.md
-	@go test ./internal/server ./internal/cli . -run 'Current$$' -count=1 -update
+	@go test ./internal/server ./internal/app . -run 'Current$$' -count=1 -update
 
 .PHONY: lint
 lint: ## gofmt, go vet, and go.mod as `go mod tidy` leaves it

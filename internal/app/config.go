@@ -75,6 +75,7 @@ func configFlags() *pflag.FlagSet {
 	d, fs := defaultConfig(), pflag.NewFlagSet("config", pflag.ContinueOnError)
 	fs.String("config", "", "read settings from this YAML `file`")
 	fs.String("state", d.State, "`directory` in which Weft keeps everything")
+	fs.Lookup("state").DefValue = "/var/lib/weft for root, else the user's own state directory"
 	fs.String("listen", d.Listen, "`host:port` to listen on; port 0 picks a free one")
 	fs.Bool("plain-http", false, "allow listening on other addresses than loopback without TLS (behind a load balancer)")
 	fs.Bool("no-auth", false, "let everyone who can connect do everything; only for networks that you trust")
@@ -122,6 +123,12 @@ func loadConfig(fs *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	k.Delete("config")
+	if u, err := url.Parse(k.String("database")); err == nil && fs.Changed("database") && u.User != nil {
+		if _, secret := u.User.Password(); secret {
+			return Config{}, weft.Errorf(weft.Invalid, "database: a password on the command line can be read by every user of this machine").
+				WithAdvice("give the URL in the variable WEFT_DATABASE, or in a file with --config")
+		}
+	}
 	var c Config
 	if err := rejectUnknown(k, fs); err != nil {
 		return Config{}, err

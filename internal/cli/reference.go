@@ -17,7 +17,7 @@ func WriteReference(w io.Writer, root *cobra.Command) error {
 	fmt.Fprint(b, "\nOn a terminal results are tables and drawings; into a pipe they are JSON. `-o` chooses.\n"+
 		"Results go to standard output, everything else to standard error.\n"+
 		"Colours are left out if `NO_COLOR` is set.\n")
-	fmt.Fprint(b, "`weft serve` and `weft config` are in [admin.md](admin.md). Shells complete commands after\n`source <(weft completion bash)`; zsh and fish are there, too.\n")
+	fmt.Fprint(b, "What `weft serve` can be told is explained in [admin.md](admin.md). Shells complete commands after\n`source <(weft completion bash)`; zsh and fish are there, too.\n")
 	fmt.Fprintf(b, "\n## Which server\n\nThe first of these that is there:\n\n%s", whichServer)
 	fmt.Fprintf(b, "\n## Exit codes\n\n%s\n", exitCodesHelp)
 	var groups []*cobra.Command
