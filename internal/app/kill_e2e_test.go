@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weft-dev/weft/api"
+	"github.com/weft-dev/weft/internal/store/storetest"
 )
 
 var killSeed = flag.Uint64("killseed", uint64(time.Now().UnixNano()), "chooses the instants of the kills")
@@ -87,4 +88,29 @@ func pause(ctx context.Context, t *testing.T, d time.Duration) {
 	case <-ctx.Done():
 		t.Fatal(context.Cause(ctx))
 	}
+}
+
+// TestDigitsOnEachDatabase takes the example through a server on each database, stops
+// it, and finds everything again.
+func TestDigitsOnEachDatabase(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		var args []string
+		if strings.HasPrefix(url, "postgres") {
+			args = []string{"--database", url}
+		}
+		m := newMachine(t, args...)
+		m.digits()
+		m.settle(ctx, func(api.RunDetail) bool { return false })
+		before := m.picture(ctx)
+		if err := m.stop(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+		m.start()
+		if diff := cmp.Diff(before, m.picture(ctx)); diff != "" {
+			t.Errorf("after a restart (-before +after):\n%s", diff)
+		}
+		m.verifyAll(ctx)
+	})
 }
