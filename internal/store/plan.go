@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -219,6 +220,7 @@ func (t *tx) changePlan(ctx context.Context, project weft.ProjectID, id weft.Pla
 		return err
 	}
 	p := was
+	p.Resources = maps.Clone(was.Resources) // of plans that others read at the same time
 	if err := alter(&p); err != nil {
 		return err
 	}
