@@ -140,6 +140,11 @@ func (m *machine) reach(ctx context.Context, id string, statuses ...string) api.
 // until waits until a run is as wanted.
 func (m *machine) until(ctx context.Context, id, what string, wanted func(api.RunDetail) bool) (run api.RunDetail) {
 	m.t.Helper()
+	defer func() {
+		if m.t.Failed() {
+			m.t.Logf("run %s is %s, %q, %+v", id, run.Status, run.Reason, run.Exit)
+		}
+	}()
 	m.await(ctx, "run "+id+" "+what, func() (ok bool) {
 		var err error
 		if run, err = m.Run(ctx, id); err != nil {
@@ -148,6 +153,31 @@ func (m *machine) until(ctx context.Context, id, what string, wanted func(api.Ru
 		return wanted(run)
 	})
 	return run
+}
+
+// waits waits until a run says why it waits. A reason alone changes without an event,
+// so that it has to be asked for.
+func (m *machine) waits(ctx context.Context, id string, reasons ...string) {
+	m.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := m.Run(ctx, id)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if !slices.Contains([]string{"waiting", "ready"}, r.Status) {
+			m.t.Fatalf("the run is %s: %+v", r.Status, r.Exit)
+		}
+		if !slices.ContainsFunc(reasons, func(want string) bool { return !strings.Contains(r.Reason, want) }) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			m.t.Fatalf("the run is %s and says %q; want %q", r.Status, r.Reason, reasons)
+		}
+	}
 }
 
 // await looks again whenever something has changed in the system, until look is

@@ -7,17 +7,18 @@
 //	write FILE=TEXT   writes a file
 //	copy FILE=FILE    copies a file
 //	fill FILE=BYTES   writes a file of that size
+//	stuff FILE        writes a file until the disk is full
 //	spew BYTES        prints so much
 //	eat BYTES         takes so much memory
 //	fork COUNT        starts children which never end, nor heed SIGTERM
 //	term              waits for SIGTERM
 //	meet ADDRESS      says hello there, and waits until the other side hangs up
-//	signal NUMBER     kills itself
 //	exit CODE         ends
 package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -84,6 +85,11 @@ func do(verb, arg string) error {
 		return copyTo(f, name)
 	case "fill":
 		return fill(name, value)
+	case "stuff":
+		if err := fill(arg, "1000000000000"); !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("the disk is not full: %w", err)
+		}
+		return nil
 	case "meet":
 		return meet(arg)
 	}
@@ -111,11 +117,6 @@ func count(verb string, n int) error {
 				return err
 			}
 		}
-	case "signal":
-		if err := syscall.Kill(os.Getpid(), syscall.Signal(n)); err != nil {
-			return err
-		}
-		select {}
 	case "exit":
 		os.Exit(n)
 	default:
