@@ -140,6 +140,7 @@ func (m *machine) try(args ...string) (code int, stdout, stderr string) {
 	m.t.Helper()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(m.t.Context()), m.built+"/weft", args...)
+	cmd.Dir = m.home
 	cmd.Env = append(os.Environ(), "HOME="+m.home, "WEFT_URL="+m.url, "WEFT_TOKEN="+m.token)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
