@@ -269,6 +269,7 @@ func (p *process) run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return p.expire(ctx) })
+	g.Go(func() error { return tuneMemory(ctx) })
 	return g.Wait()
 }
 

@@ -21,6 +21,13 @@ type sqliteDB struct {
 // sqliteReaders is how many reading transactions go on at once; more wait.
 const sqliteReaders = 8
 
+// What each connection keeps of the database in memory, in KiB (negative, as SQLite
+// has it). The kernel keeps the rest: a miss costs a system call, not a disk access.
+const (
+	writerCache = "-65536"
+	readerCache = "-6144"
+)
+
 func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -46,14 +53,14 @@ func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 		}
 		return db, err
 	}
-	w, err := open("-131072", 1)
+	w, err := open(writerCache, 1)
 	if err != nil {
 		return err
 	}
 	if d.write, err = newLiteConn(ctx, w); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	r, err := open("-16384", sqliteReaders)
+	r, err := open(readerCache, sqliteReaders)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	manyRuns     = 1_000_000
 	chainRuns    = 25_000 // of them hang together: with their outputs 100,000 nodes of lineage
+	manyPushed   = 1000   // whose product with themselves is all Runs
 	importAtOnce = 2000
 )
 
@@ -28,6 +29,7 @@ type crowd struct {
 	plan    weft.Plan
 	root    weft.DataID
 	outs    []weft.DataID // of the chain, to hang more on
+	pushed  []weft.DataID
 	runs    []weft.Run
 	data    []weft.Data
 }
@@ -195,12 +197,16 @@ func (c *crowd) fill(ctx context.Context) error {
 	if c.plan, err = c.makePlan(ctx); err != nil {
 		return err
 	}
-	c.root = weft.NewID[weft.Data]()
-	_, err = c.s.PushData(ctx, weft.Push{Project: c.project, Plan: weft.PlanUploaded, Run: weft.NewID[weft.Run](), Data: c.root,
-		Tree: weft.Tree{Digest: weft.Digest{1}}, At: time.Now().UTC()})
-	if err != nil {
-		return err
+	for range manyPushed {
+		id := weft.NewID[weft.Data]()
+		_, err = c.s.PushData(ctx, weft.Push{Project: c.project, Plan: weft.PlanUploaded, Run: weft.NewID[weft.Run](), Data: id,
+			Tree: weft.Tree{Digest: weft.Digest{1}}, At: time.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		c.pushed = append(c.pushed, id)
 	}
+	c.root = c.pushed[0]
 	c.outs = []weft.DataID{c.root}
 	at := time.Now().UTC().Add(-manyRuns * 100 * time.Millisecond)
 	for i := range manyRuns {
@@ -234,13 +240,13 @@ func (c *crowd) makePlan(ctx context.Context) (weft.Plan, error) {
 }
 
 // add makes the ith Run with its Data. The first of them read what earlier ones made;
-// the rest read Data that are not there any more.
+// the rest are the product of two sets that were pushed.
 func (c *crowd) add(i int, at time.Time) {
-	in := weft.Assignment{weft.NewID[weft.Data](), weft.NewID[weft.Data]()}
+	in := weft.Assignment{c.pushed[i/manyPushed], c.pushed[i%manyPushed]}
 	if i < chainRuns {
 		in = weft.Assignment{c.outs[i/2%len(c.outs)], c.outs[i/3%len(c.outs)]}
 		if in[0] == in[1] {
-			in[1] = weft.NewID[weft.Data]()
+			in[1] = c.pushed[i%manyPushed]
 		}
 	}
 	ids := []weft.DataID{weft.NewID[weft.Data](), weft.NewID[weft.Data]()}
