@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"github.com/weft-dev/weft/internal/cli"
-	"github.com/weft-dev/weft/internal/worker"
 )
 
 // version and commit are set by the linker.
@@ -20,13 +19,9 @@ var (
 	commit  = ""
 )
 
-// Main is the main function of the weft command. It returns the exit code.
+// Main is the main function of the weft command. It returns the exit code. "weft worker
+// supervise" does not come here: it branches off earlier, in package worker.
 func Main() int {
-	// A supervisor stays as long as its container. It is dispatched before anything
-	// else is set up, so that it costs little.
-	if len(os.Args) > 2 && os.Args[1] == "worker" && os.Args[2] == "supervise" {
-		return worker.Supervise(os.Args[3:], os.Stderr)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	env, err := cli.OSEnv(version, commit)

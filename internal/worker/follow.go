@@ -68,17 +68,20 @@ func (f *follower) hint() {
 // follow returns when the program has ended, all it printed is in the log, and how
 // it ended is known; or with ctx's error when that ends first.
 func (f *follower) follow(ctx context.Context) (Exit, error) {
-	ended := make(chan struct{})
+	if err := f.task.setQuota(f.state); err != nil && f.process != nil && !ended(f.process) {
+		f.exceed("ended because its limits could not be set: " + err.Error())
+	}
+	over := make(chan struct{})
 	var group sync.WaitGroup
 	logged := make(chan error, 1)
 	group.Go(func() { logged <- f.pump() })
 	group.Go(f.obey)
-	group.Go(func() { f.limitOutputs(ended) })
+	group.Go(func() { f.limitOutputs(over) })
 	defer group.Wait()
 	defer f.orders.Close()
 
 	err := f.await(ctx)
-	close(ended)
+	close(over)
 	if err != nil {
 		return Exit{}, errors.Join(err, f.stdio.SetReadDeadline(time.Now()))
 	}

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // rootOf makes a directory with these files.
@@ -193,5 +195,49 @@ func TestPeek(t *testing.T) {
 		if _, err := child.Wait(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestQuota expects runc to get a spec without a quota, and the quota to be set later, in
+// the files of either version of cgroups.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	quota, period, shares := int64(20_000), uint64(100_000), uint64(204)
+	task := Task{Spec: &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period, Shares: &shares}}}}}
+	cpu := withoutQuota(task.Spec).Linux.Resources.CPU
+	if cpu.Quota != nil || cpu.Period != nil || *cpu.Shares != shares {
+		t.Errorf("runc gets %+v", cpu)
+	}
+	if task.Spec.Linux.Resources.CPU.Quota == nil {
+		t.Error("the task has lost its quota")
+	}
+	for controller, files := range map[string]map[string]string{
+		"cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "20000"},
+		"":    {"cpu.max": "20000 100000"},
+	} {
+		dir := t.TempDir()
+		for name := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := task.setQuota(&state{Cgroups: map[string]string{controller: dir}}); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range files {
+			if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+				t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+			}
+		}
+	}
+	if err := task.setQuota(&state{Cgroups: map[string]string{"cpu": t.TempDir()}}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := task.setQuota(&state{}); err == nil {
+		t.Error("without a cgroup: no error")
+	}
+	unlimited := Task{Spec: &specs.Spec{Linux: &specs.Linux{}}}
+	if err := unlimited.setQuota(&state{}); err != nil || withoutQuota(unlimited.Spec) != unlimited.Spec {
+		t.Errorf("a task without a quota: %v", err)
 	}
 }
