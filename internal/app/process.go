@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,6 +119,9 @@ func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err er
 }
 
 func (p *process) openExecutor(context.Context, *prometheus.Registry) error {
+	if os.Geteuid() != 0 {
+		return weft.Errorf(weft.Forbidden, "weft serve makes containers with runc, which takes root").WithAdvice("start it as root, for example with sudo")
+	}
 	labels := make([]weft.Label, len(p.Labels))
 	for i, text := range p.Labels {
 		l, err := weft.ParseLabel(text)
