@@ -24,7 +24,7 @@ fi
 step "2. A server, and the image pushed to it"
 start_server
 trap 'stop_server; rm -rf "$work"' EXIT
-show $weft image push "$image"
+show $weft image push "$image" -o table
 
 step "3. Data and plans"
 split_digits 1 1200 "$work/training"
