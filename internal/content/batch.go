@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-dev/weft"
 )
@@ -41,7 +42,7 @@ type item struct {
 	blob weft.Blob
 	exec bool                    // the form to keep it in, if it is not there yet
 	held int64                   // bytes in memory
-	put  func(name string) error // makes the content appear at name, or fails; nil if it must be there
+	put  func(name string) error // makes the content appear at name, or fails, with fs.ErrExist if there is something; nil if it must be there
 	drop func()                  // removes what put did not use; may be nil
 }
 
@@ -204,6 +205,12 @@ func (d *Dir) place(it item, state weft.BlobState) (string, error) {
 	s.Lock()
 	defer s.Unlock()
 	claim := s.claims[g]
+	if state == weft.BlobAbsent && it.put != nil && !claim.placed {
+		if name, err := d.placeFirst(it); !errors.Is(err, fs.ErrExist) {
+			claim.placed = err == nil
+			return name, err
+		}
+	}
 	name, _, size, err := d.find(g, it.exec)
 	if err != nil && weft.KindOf(err) != weft.NotFound {
 		return "", err
@@ -229,6 +236,23 @@ func (d *Dir) place(it item, state weft.BlobState) (string, error) {
 		return "", fmt.Errorf("put content: %w", explainFull(err))
 	}
 	claim.placed = true
+	return name, nil
+}
+
+// placeFirst puts an object that hardly can be there, which spares looking for it. It is
+// an fs.ErrExist if there is one all the same.
+func (d *Dir) placeFirst(it item) (string, error) {
+	var s unix.Stat_t
+	switch err := unix.Lstat(d.object(it.blob.Digest, !it.exec), &s); {
+	case err == nil:
+		return "", fs.ErrExist
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("find content: %w", err)
+	}
+	name := d.object(it.blob.Digest, it.exec)
+	if err := it.put(name); err != nil {
+		return "", fmt.Errorf("put content: %w", explainFull(err))
+	}
 	return name, nil
 }
 

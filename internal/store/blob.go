@@ -244,7 +244,8 @@ func (t *tx) holdTrees(ctx context.Context, digests []weft.Digest) (map[weft.Dig
 func (s *Store) Confirm(ctx context.Context, digests []weft.Digest) error {
 	sorted := slices.Compact(slices.SortedFunc(slices.Values(digests), compareDigests))
 	err := s.ledger(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.execDigests(ctx, sorted, "UPDATE blob SET state = $1 WHERE state = $2 AND digest IN (", ")", blobPresent, blobPending); err != nil {
+		made, err := t.execDigests(ctx, sorted, "UPDATE blob SET state = $1 WHERE state = $2 AND digest IN (", ")", blobPresent, blobPending)
+		if err != nil || made == int64(len(sorted)) { // then all are there, and held
 			return err
 		}
 		return t.holdBlobs(ctx, sorted)
