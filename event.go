@@ -12,7 +12,7 @@ type Event struct {
 	Run     RunID  // zero when no Run is concerned
 	Plan    PlanID // zero when no Plan is concerned
 	Data    DataID // zero when no Data is concerned
-	From    Status // of the Run before; "" for a new one or another kind
+	From    Status // of the Run before; "" for a new one or another kind; To, when only its reason is another
 	To      Status // of the Run after; "" for another kind
 	By      PrincipalID
 }
@@ -21,7 +21,7 @@ type Event struct {
 type EventKind string
 
 const (
-	RunChanged  EventKind = "run"  // made, or in another status; done and failed imply its outputs
+	RunChanged  EventKind = "run"  // made, in another status, or with another reason; done and failed imply its outputs
 	DataTagged  EventKind = "tags" // the tags of a Data changed
 	PlanChanged EventKind = "plan" // registered, or changed
 	RunRemoved  EventKind = "run-removed"

@@ -32,11 +32,11 @@ type Storage struct {
 type Event struct {
 	Cursor string `json:"cursor" doc:"position in the sequence; send it as Last-Event-ID to go on from here"`
 	At     Time   `json:"at" doc:"when it happened"`
-	Kind   string `json:"kind" enum:"run,tags,plan,run-removed,data-removed" doc:"run: made, or in another status; tags: of a data; plan: registered or changed"`
+	Kind   string `json:"kind" enum:"run,tags,plan,run-removed,data-removed" doc:"run: made, in another status, or waiting for another reason; tags: of a data; plan: registered or changed"`
 	RunID  string `json:"runId,omitempty" doc:"that it is about"`
 	PlanID string `json:"planId,omitempty" doc:"that it is about"`
 	KnitID string `json:"knitId,omitempty" doc:"that it is about"`
-	From   string `json:"from,omitempty" doc:"status of the run before"`
+	From   string `json:"from,omitempty" doc:"status of the run before; the same as to when only its reason is another"`
 	To     string `json:"to,omitempty" doc:"status of the run after"`
 	By     string `json:"by,omitempty" doc:"who did it"`
 }

@@ -155,28 +155,14 @@ func (m *machine) until(ctx context.Context, id, what string, wanted func(api.Ru
 	return run
 }
 
-// waits waits until a run says why it waits. A reason alone changes without an event,
-// so that it has to be asked for.
+// waits waits until a run says why it waits.
 func (m *machine) waits(ctx context.Context, id string, reasons ...string) {
 	m.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		r, err := m.Run(ctx, id)
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		if !slices.Contains([]string{"waiting", "ready"}, r.Status) {
-			m.t.Fatalf("the run is %s: %+v", r.Status, r.Exit)
-		}
-		if !slices.ContainsFunc(reasons, func(want string) bool { return !strings.Contains(r.Reason, want) }) {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			m.t.Fatalf("the run is %s and says %q; want %q", r.Status, r.Reason, reasons)
-		}
+	r := m.until(ctx, id, "waits for "+strings.Join(reasons, ", "), func(r api.RunDetail) bool {
+		return !slices.Contains([]string{"waiting", "ready"}, r.Status) || containsAll(r.Reason, reasons)
+	})
+	if !containsAll(r.Reason, reasons) {
+		m.t.Fatalf("the run is %s: %+v", r.Status, r.Exit)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weft-dev/weft/api"
 )
@@ -148,5 +149,9 @@ func TestWaitingInWords(t *testing.T) {
 	if _, err := m.ChangeResources(ctx, never.Plan.PlanID, api.ResourceChange{Set: map[string]api.Quantity{"cpu": "100m"}}); err != nil {
 		t.Fatal(err)
 	}
+	changed := time.Now()
 	m.reach(ctx, never.RunID, "done")
+	if took := time.Since(changed); took > 4*time.Second { // the engine looks by itself every 5 s
+		t.Errorf("a run whose plan was changed so that it fits was done %s later", took)
+	}
 }

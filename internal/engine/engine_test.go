@@ -157,6 +157,8 @@ func TestWhatDoesNotFitWaitsAndSaysWhy(t *testing.T) {
 			return nil
 		})
 		w.must(err)
+		w.wait(100 * time.Millisecond)
+		w.expect("large running", "long running", "next ready: waits for 2 cpu: 0 of 4 are free", "small done")
 		w.wait(10 * time.Second)
 		w.expect("large running", "long running", "next ready: waits for 2 cpu: 0 of 4 are free", "small done")
 		w.wait(time.Hour)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ const (
 // admission loop.
 type queue struct {
 	waiting map[weft.RunID]*entry
-	renewed time.Time // when leases and plans were
+	renewed time.Time // when leases were
 
 	asked time.Time // when the executor was asked for its capacity
 	vain  time.Time // when other plans had nothing to add
@@ -85,6 +86,9 @@ func (e *Engine) admission(ctx context.Context) (bool, error) {
 	e.metrics.queued.Set(float64(len(e.queue.waiting)))
 	if len(e.queue.waiting) == 0 {
 		return more, nil
+	}
+	if err := e.renewPlans(ctx); err != nil {
+		return false, err
 	}
 	return more, e.letIn(ctx)
 }
@@ -217,8 +221,36 @@ func plansOf(runs []weft.Run) []weft.PlanID {
 	return ids
 }
 
-// renewQueue keeps the leases of what waits, and sees what has changed meanwhile:
-// Runs that were stopped, plans that ask for other resources.
+// renewPlans sees which plans ask for other resources now. The store has plans in
+// memory, so this may be done at each step.
+func (e *Engine) renewPlans(ctx context.Context) error {
+	seen := map[weft.PlanID]bool{}
+	var ids []weft.PlanID
+	for _, w := range e.queue.waiting {
+		if !seen[w.plan.ID] {
+			seen[w.plan.ID] = true
+			ids = append(ids, w.plan.ID)
+		}
+	}
+	plans, err := e.Store.Plans(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("read plans: %w", err)
+	}
+	for _, w := range e.queue.waiting {
+		p, ok := plans[w.plan.ID]
+		if !ok {
+			continue
+		}
+		if !maps.Equal(toAmounts(p.Resources), toAmounts(w.plan.Resources)) {
+			w.told = time.Time{} // whoever has changed it wants to know what that led to
+		}
+		w.plan = p
+	}
+	return nil
+}
+
+// renewQueue keeps the leases of what waits, and sees which Runs were stopped
+// meanwhile.
 func (e *Engine) renewQueue(ctx context.Context) error {
 	q := &e.queue
 	if len(q.waiting) == 0 || time.Since(q.renewed) < min(e.Lease/4, poll) {
@@ -235,18 +267,12 @@ func (e *Engine) renewQueue(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("renew leases of ready runs: %w", err)
 		}
-		plans, err := e.Store.Plans(ctx, plansOf(runs))
-		if err != nil {
-			return fmt.Errorf("read plans: %w", err)
-		}
 		for _, r := range runs {
-			p, ok := plans[r.Plan]
-			switch {
-			case r.Status != weft.Ready:
+			if r.Status != weft.Ready {
 				e.dispatch(ctx, r)
-			case ok:
-				kept[r.ID] = &entry{run: r, plan: p, told: old[r.ID].told}
+				continue
 			}
+			kept[r.ID] = &entry{run: r, plan: old[r.ID].plan, told: old[r.ID].told}
 		}
 	}
 	q.waiting, q.renewed = kept, time.Now()

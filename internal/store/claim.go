@@ -130,6 +130,7 @@ func (s *Store) SaveRuns(ctx context.Context, saves []weft.Save) []error {
 type saved struct {
 	rev     int64
 	status  weft.Status
+	reason  string
 	updated int64
 	inputs  []byte
 	due     sql.NullInt64
@@ -156,7 +157,7 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 			continue
 		}
 		good = append(good, v)
-		if old.status != v.Run.Status {
+		if old.status != v.Run.Status || old.reason != v.Run.Reason {
 			events = append(events, weft.Event{Kind: weft.RunChanged, Project: v.Run.Project, Run: v.Run.ID, Plan: v.Run.Plan,
 				From: old.status, To: v.Run.Status})
 		}
@@ -218,14 +219,16 @@ func (t *tx) lockRuns(ctx context.Context, saves []weft.Save) (map[weft.RunID]sa
 	}
 	slices.SortFunc(ids, compareIDs)
 	was := make(map[weft.RunID]saved, len(ids))
-	err := t.byIDs(ctx, "SELECT id, rev, status, updated_at, inputs, due_at, holder FROM run WHERE id IN", raw(ids...), " ORDER BY id"+t.s.forUpdate, func(r scanner) error {
+	err := t.byIDs(ctx, "SELECT id, rev, status, reason, updated_at, inputs, due_at, holder FROM run WHERE id IN", raw(ids...), " ORDER BY id"+t.s.forUpdate, func(r scanner) error {
 		var id weft.RunID
 		var old saved
 		var status int64
-		err := r.Scan(&id, &old.rev, &status, &old.updated, &old.inputs, &old.due, &old.holder)
+		var reason sql.NullString
+		err := r.Scan(&id, &old.rev, &status, &reason, &old.updated, &old.inputs, &old.due, &old.holder)
 		if err == nil {
 			old.status, err = statusOf(status)
 		}
+		old.reason = reason.String
 		was[id] = old
 		return err
 	})

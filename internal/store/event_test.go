@@ -65,6 +65,36 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// TestEventsOfReasons records another reason, and then the same once more.
+func TestEventsOfReasons(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		p := w.plan("type:csv -> type:model")
+		w.push("type:csv")
+		w.projection()
+		r := w.become(w.runs(p.ID)[0].ID, weft.Ready)
+		begin := must(w.s.LastCursor(w.Context()))(w)
+		for _, reason := range []string{"waits for room", "waits for room", "waits for a device", ""} {
+			next := r
+			next.Reason = reason
+			next.Rev++
+			if err := w.s.SaveRuns(w.Context(), []weft.Save{{Run: next, Rev: r.Rev, Keep: true}})[0]; err != nil {
+				w.Fatal(err)
+			}
+			r = next
+		}
+		w.become(r.ID, weft.Starting)
+		var got []string
+		for _, e := range w.events(begin, func(e weft.Event) bool { return e.Run == r.ID && e.To == weft.Starting }) {
+			if e.Run == r.ID {
+				got = append(got, fmt.Sprintf("%s %s", e.From, e.To))
+			}
+		}
+		if diff := cmp.Diff([]string{"ready ready", "ready ready", "ready ready", "ready starting"}, got); diff != "" {
+			w.Errorf("events:\n%s", diff)
+		}
+	})
+}
+
 // TestEventsAreInOneOrder follows the events while many write: none is missed.
 func TestEventsAreInOneOrder(t *testing.T) {
 	eachWorld(t, func(w *world) {
