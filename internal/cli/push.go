@@ -127,7 +127,7 @@ func (p *pusher) small(ctx context.Context, files []int) error {
 		}
 		refs, places = append(refs, api.BlobRef{Digest: e.Digest.String(), Size: e.Size}), append(places, n)
 	}
-	missing, err := p.missing(ctx, refs)
+	missing, err := p.missingOfMany(ctx, refs)
 	if err != nil || len(missing) == 0 {
 		p.countRest(files, places, refs, nil)
 		return err
@@ -157,6 +157,31 @@ func (p *pusher) countRest(files, places []int, refs []api.BlobRef, missing []in
 	p.bar.add(rest)
 }
 
+// missingOfMany asks about a few of many contents first. If the server lacks all of
+// those it hardly has any, and to send these costs less than to ask about each.
+func (p *pusher) missingOfMany(ctx context.Context, refs []api.BlobRef) ([]int, error) {
+	const many, share = 1024, 16
+	if len(refs) < many {
+		return p.missing(ctx, refs)
+	}
+	var some []api.BlobRef
+	for i := 0; i < len(refs); i += share {
+		some = append(some, refs[i])
+	}
+	missing, err := p.missing(ctx, some)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) < len(some) {
+		return p.missing(ctx, refs)
+	}
+	all := make([]int, len(refs))
+	for i := range all {
+		all[i] = i
+	}
+	return all, nil
+}
+
 // missing asks which contents the server lacks, checking what it answers.
 func (p *pusher) missing(ctx context.Context, refs []api.BlobRef) ([]int, error) {
 	if len(refs) == 0 {
@@ -182,7 +207,14 @@ func readSmall(path string, size int64) ([]byte, error) {
 	}
 	defer f.Close()
 	content := make([]byte, size+1) // one more, to see whether it has grown
-	n, err := io.ReadFull(f, content)
+	n, err := f.Read(content)
+	if err == nil && int64(n) != size { // else it is at its end, as the buffer is not full
+		var more int
+		more, err = io.ReadFull(f, content[n:])
+		n += more
+	} else if err == nil {
+		err = io.EOF
+	}
 	switch {
 	case err == nil:
 		return nil, changed(path, "grew")

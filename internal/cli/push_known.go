@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"os"
 
@@ -85,7 +86,13 @@ func (p *pusher) hash(ctx context.Context, files []int) error {
 			return vanished(err)
 		}
 		h.Reset()
-		_, err = io.CopyBuffer(h, struct{ io.Reader }{f}, buffer)
+		n, err := f.Read(buffer)
+		h.Write(buffer[:n])
+		if err == nil && (int64(n) != e.Size || n == len(buffer)) { // else it is at its end, as the buffer is not full
+			_, err = io.CopyBuffer(h, struct{ io.Reader }{f}, buffer)
+		} else if errors.Is(err, io.EOF) {
+			err = nil
+		}
 		f.Close() // it was only read
 		if err != nil {
 			return fileError(err)

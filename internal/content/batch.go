@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxWaiting      = 2048     // items of a batch, before they are reserved and placed
+	maxWaiting      = 4096     // items of a batch, before they are reserved and placed
 	maxWaitingBytes = 16 << 20 // of them in memory
 	confirmAtOnce   = 4096     // digests a transaction
 	reserveTries    = 50

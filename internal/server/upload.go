@@ -14,10 +14,11 @@ import (
 	"github.com/weft-dev/weft/api"
 )
 
-// What a client should put into one batch.
+// What a client should put into one batch. Each is some transactions, which rewrite much
+// of the index of all blobs, so small ones would write more of the database than of files.
 const (
-	batchBytes = 8 << 20
-	batchFiles = 2000
+	batchBytes = 16 << 20
+	batchFiles = 4096
 )
 
 const maxManifest = 1 << 30 // bytes of its text
