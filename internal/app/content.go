@@ -145,8 +145,15 @@ type collector struct {
 // over, but unpacking again takes time.
 const layersKept = 7 * 24 * time.Hour
 
-func (c collector) Collect(ctx context.Context) error {
-	if _, err := c.dir.Collect(ctx, c.grace); err != nil {
+// Collect may do without grace: that something is referred to is seen, and told apart
+// from what is about to be, in the transactions that add and remove references. Grace
+// only spares uploads, and lets whoever reads what was just removed come to an end.
+func (c collector) Collect(ctx context.Context, atOnce bool) error {
+	grace := c.grace
+	if atOnce {
+		grace = 0
+	}
+	if _, err := c.dir.Collect(ctx, grace); err != nil {
 		return fmt.Errorf("collect content: %w", err)
 	}
 	runs, err := c.store.RunsIn(ctx, weft.Starting, weft.Running)

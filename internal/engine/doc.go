@@ -56,7 +56,8 @@
 //	resume      takes up what is due, or leased by nobody
 //	renew       renews the leases of long flights
 //	reconcile   compares all that exists with what should
-//	collect     removes content that nothing refers to
+//	collect     removes content that nothing has referred to for a while
+//	make room   removes it at once while the disk is full
 //	prune       forgets old events
 //
 // They are woken by the store (after a commit, by whomever) and by the executor.

@@ -64,9 +64,10 @@ type Images interface {
 	Resolve(ctx context.Context, project weft.ProjectID, image weft.Image) (weft.Digest, error)
 }
 
-// A Collector removes content that nothing refers to.
+// A Collector removes content that nothing refers to: usually what has been so for a
+// while, lest it be brought in again; at once where room is wanted.
 type Collector interface {
-	Collect(ctx context.Context) error
+	Collect(ctx context.Context, atOnce bool) error
 }
 
 // A Config is what an Engine is made of. Store, Executor, Content, Images and Holder
@@ -230,6 +231,7 @@ func (e *Engine) loops(ctx context.Context) error {
 	loop("prune", time.Hour, nil, e.pruning)
 	if e.Collector != nil {
 		loop("collect", e.CollectEvery, nil, e.collection)
+		loop("make room", poll, nil, e.makingRoom)
 	}
 	return g.Wait()
 }
@@ -308,8 +310,23 @@ func (e *Engine) pruning(ctx context.Context) (bool, error) {
 }
 
 func (e *Engine) collection(ctx context.Context) (bool, error) {
-	if err := e.Collector.Collect(ctx); err != nil {
+	if err := e.Collector.Collect(ctx, false); err != nil {
 		return false, fmt.Errorf("collect: %w", err)
+	}
+	return false, nil
+}
+
+// makingRoom collects while the disk is full: users who make room by removing Runs are
+// not to wait for that longer than need be.
+func (e *Engine) makingRoom(ctx context.Context) (bool, error) {
+	if e.Content.Room() == nil {
+		return false, nil
+	}
+	if err := e.Collector.Collect(ctx, true); err != nil {
+		return false, fmt.Errorf("collect for want of room: %w", err)
+	}
+	if e.Content.Room() == nil {
+		e.admit.set()
 	}
 	return false, nil
 }

@@ -207,6 +207,37 @@ func TestNothingStartsWhileTheDiskIsFull(t *testing.T) {
 	})
 }
 
+// A dustman notes when it was called, and makes room when that is urgent.
+type dustman struct {
+	w     *world
+	calls []string
+}
+
+func (d *dustman) Collect(_ context.Context, atOnce bool) error {
+	d.calls = append(d.calls, fmt.Sprint(atOnce))
+	if atOnce {
+		d.w.content.fill(nil)
+	}
+	return nil
+}
+
+func TestWhileTheDiskIsFullIsCollectedAtOnce(t *testing.T) {
+	inWorld(t, "cpu:4 memory:8Gi", func(w *world) {
+		w.plan("clean", "/in kind:raw → /out kind:clean", "after 1s", "")
+		d := &dustman{w: w}
+		stop := w.engine(func(c *engine.Config) { c.Collector = d })
+		w.wait(time.Minute) // collected once, at the start
+		w.content.fill(weft.Errorf(weft.NoSpace, "the disk is full"))
+		w.push("raw", "kind:raw")
+		w.wait(7 * time.Second)
+		w.expect("clean done")
+		stop()
+		if diff := cmp.Diff([]string{"false", "true"}, d.calls); diff != "" {
+			w.t.Errorf("collected at once: %s", diff)
+		}
+	})
+}
+
 func TestStoppedRunsEndAtOnce(t *testing.T) {
 	inWorld(t, "cpu:4 memory:8Gi", func(w *world) {
 		w.plan("kept", "/in kind:raw → /out kind:x", "write /out/half=1 after 1h", "")
