@@ -64,8 +64,8 @@ func TestFullDisk(t *testing.T) {
 	m.reach(ctx, blocked.RunID, "done")
 	m.pushTagged("there is:room")
 
-	// A program that fills the disk to its last byte does not harm the server. Once
-	// there is a little room, the run's end is recorded.
+	// A program that fills the disk to its last byte does not harm the server, and its
+	// end is recorded.
 	fillDisk(t, disk, filler, reserve+8<<20)
 	meeting := newMeeting(t)
 	greedy := m.run(ctx, slices.Concat([]string{"print", "begins", "stuff", "/out/big"}, meeting.words(), []string{"exit", "1"}),
@@ -77,18 +77,23 @@ func TestFullDisk(t *testing.T) {
 	if got := readFile(ctx, t, m, first.Outputs[0].KnitID, "file"); got != "first" {
 		t.Errorf("what is there reads as %q", got)
 	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	release()
+	release() // the ballast has room for how it ends
 	if r := m.reach(ctx, greedy.RunID, "done", "failed"); r.Status != "failed" || r.Exit.Code != 1 {
 		t.Errorf("the greedy run is %s, exit %+v", r.Status, r.Exit)
 	}
 	if log := m.logOf(ctx, greedy.RunID); log != "begins\n" {
 		t.Errorf("its log is %q", log)
 	}
+
+	// What the user removes is room within seconds, though content has a grace of an hour.
+	late := m.run(ctx, []string{"write", "/out/file=late"})
+	m.waits(ctx, late.RunID, wants...)
 	if err := m.DeleteRun(ctx, greedy.RunID); err != nil {
 		t.Errorf("remove the greedy run: %v", err)
+	}
+	m.reach(ctx, late.RunID, "done")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
 	}
 	if err := m.stop(); err != nil {
 		t.Errorf("the server ended with %v", err)

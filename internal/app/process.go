@@ -36,6 +36,7 @@ type process struct {
 	state    *state
 	store    *store.Store
 	content  *content.Dir
+	ballast  *ballast
 	layers   *registry.Layers
 	registry *registry.Handler
 	executor executor.Executor
@@ -114,6 +115,11 @@ func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err er
 		}
 		p.content.SetReserve(reserve)
 	}
+	reserve, err := p.content.Reserved()
+	if err != nil {
+		return err
+	}
+	p.ballast = &ballast{file: p.state.path("ballast"), size: ballastOf(reserve), free: p.content.Free, room: p.content.Room, log: p.log}
 	p.layers, err = registry.OpenLayers(p.state.path("content/layers"), p.content, p.content.Room, p.log)
 	return err
 }
@@ -274,6 +280,9 @@ func (p *process) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return p.expire(ctx) })
 	g.Go(func() error { return tuneMemory(ctx) })
+	g.Go(func() error {
+		return engine.Loop(ctx, p.log.With("loop", "ballast"), ballastEvery, nil, p.ballast.step)
+	})
 	return g.Wait()
 }
 
