@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -90,6 +91,7 @@ func bench(ctx context.Context, program, out, only, dir string, large int64) (ok
 	}
 	l := &lab{program: program, dir: dir, large: large}
 	var figures []Figure
+	var failed []error
 	for _, g := range groups {
 		if !which.MatchString(g.name) {
 			continue
@@ -97,18 +99,24 @@ func bench(ctx context.Context, program, out, only, dir string, large int64) (ok
 		from := time.Now()
 		fmt.Printf("measuring %s …\n", g.name)
 		found, err := g.run(ctx, l)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", g.name, err)
+		if err != nil { // the others count all the same
+			failed = append(failed, fmt.Errorf("%s: %w", g.name, err))
 		}
 		fmt.Printf("measured %s in %.0f s\n", g.name, time.Since(from).Seconds())
 		figures = append(figures, found...)
+		if err := write(out, figures); err != nil {
+			return false, err
+		}
 	}
-	ok = table(figures)
+	return table(figures), errors.Join(failed...)
+}
+
+func write(name string, figures []Figure) error {
 	b, err := json.MarshalIndent(figures, "", "  ")
 	if err != nil {
-		return ok, err
+		return err
 	}
-	return ok, os.WriteFile(out, append(b, '\n'), 0o644)
+	return os.WriteFile(name, append(b, '\n'), 0o644)
 }
 
 func table(figures []Figure) bool {
