@@ -61,6 +61,28 @@ func (b *ballast) step(context.Context) (more bool, err error) {
 	return false, nil
 }
 
+// startNeeds is how much a server has to write before it can look after its ballast.
+const startNeeds = 1 << 20
+
+// lighten gives up half of a ballast if a server could not start otherwise.
+func lighten(file string) error {
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var disk unix.Statfs_t
+	if err == nil {
+		err = unix.Statfs(file, &disk)
+	}
+	if err == nil && int64(disk.Bavail)*disk.Bsize < startNeeds {
+		err = os.Truncate(file, info.Size()/2)
+	}
+	if err != nil {
+		return fmt.Errorf("give up ballast: %w", err)
+	}
+	return nil
+}
+
 func (b *ballast) cut(from, to int64) error {
 	if from == to {
 		return nil

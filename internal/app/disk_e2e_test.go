@@ -99,7 +99,11 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the server ended with %v", err)
 	}
 	m.collect(ctx)
+	fillDisk(t, disk, filler, 0)
 	m.start()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
 	m.pushTagged("there is:room again")
 	m.verifyAll(ctx)
 }

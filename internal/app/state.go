@@ -50,6 +50,9 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	s := &state{dir, lock}
+	if err := lighten(s.path("ballast")); err != nil {
+		return nil, err
+	}
 	if err := lock.Truncate(0); err != nil {
 		return nil, err
 	}
