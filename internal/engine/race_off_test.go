@@ -2,4 +2,4 @@
 
 package engine_test
 
-const defaultSeeds = 200
+const defaultSeeds = 100
