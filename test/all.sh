@@ -23,6 +23,6 @@ stage "build" make -s build
 stage "tests, both databases, real containers, race detector" \
   env CGO_ENABLED=1 go test -race -shuffle=on -tags e2e -timeout 20m ./...
 stage "tests, three times over" go test -count=3 -timeout 10m . ./api ./internal/content ./internal/store
-stage "four hundred histories with crashes" go test -timeout 10m ./internal/engine -seeds 400
+stage "three hundred histories with crashes" go test -timeout 10m ./internal/engine -seeds 300
 stage "the digits example" examples/digits/demo.sh
 echo "=== all tests passed in $SECONDS s"
