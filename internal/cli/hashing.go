@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	chunkBytes  = 1 << 20
-	chunksAhead = 4
+	chunkBytes  = 1 << 18 // what fits a processor's own cache is copied twice as fast
+	chunksAhead = 8
 )
 
 // A hashing reads a file ahead in a goroutine of its own and hashes it there, so that

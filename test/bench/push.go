@@ -115,7 +115,7 @@ func measureSmallFiles(ctx context.Context, l *lab) ([]Figure, error) {
 		atMost("the same again, unchanged", median(again), "s", 2),
 	}
 	if r, err := l.restic(ctx, dir); err == nil {
-		figures = append(figures, atLeast("push of 100,000 files, speed against restic backup", r/first, "×", 1))
+		fmt.Printf("restic backup of the same files, not on the disk when it ends: %.0f files/s\n", files/r)
 	} else {
 		fmt.Println("without restic:", err)
 	}
