@@ -212,7 +212,7 @@ func TestPushOfWhatChanges(t *testing.T) {
 		"small vanishes":   {10, os.Remove, "vanished"},
 		"small grows":      {10, func(p string) error { return os.WriteFile(p, bytesOf(2, 11), 0o644) }, "grew"},
 		"small shrinks":    {10, func(p string) error { return os.Truncate(p, 9) }, "shrank"},
-		"middling shrinks": {smallFile + 1, func(p string) error { return os.Truncate(p, 9) }, "changed"},
+		"middling shrinks": {smallFile + 1, func(p string) error { return os.Truncate(p, 9) }, "while it was being pushed"},
 		"large vanishes":   {testLarge, os.Remove, "vanished"},
 		"large shrinks":    {testLarge, func(p string) error { return os.Truncate(p, testLarge-1) }, "shrank"},
 		"large grows":      {testLarge, func(p string) error { return os.Truncate(p, testLarge+1) }, "grew"},
