@@ -55,7 +55,7 @@ func dockerSave(t *testing.T, configs map[string]string) []byte {
 const trainerConfig = `{
 	"Entrypoint": ["python", "train.py", "--data", "/data/in/images", "--labels=in/labels/", "--say", "a \"b\" # c"],
 	"Cmd": ["--model", "/out/model"],
-	"WorkingDir": "/work",
+	"WorkingDir": "/srv/app",
 	"Volumes": {"/data/in": {}, "/var/out/checkpoints": {}, "/var/other": {}}
 }`
 
