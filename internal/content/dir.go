@@ -38,6 +38,7 @@ type Ledger interface {
 // A Dir is a content store in a local directory. Its methods may be called
 // concurrently; only one process may have a directory open.
 type Dir struct {
+
 	path   string
 	ledger Ledger
 	log    *slog.Logger
@@ -49,6 +50,7 @@ type Dir struct {
 	stripes  [64]stripe
 	trees    keyedMutex
 	collect  sync.Mutex // held by whoever unlinks what is doomed
+	renewing sync.Mutex // held by whoever replaces an object that has too many names
 	hashers  int
 	syncEach int // up to so many files are made durable one by one
 }

@@ -147,8 +147,15 @@ func (d *Dir) fillFolder(ctx context.Context, root int, f *folder) error {
 // a copy takes its place, and the names that there are keep the old one.
 func (d *Dir) link(e weft.Entry, fd int, name string) error {
 	object := d.object(e.Digest, e.Executable())
-	err := unix.Linkat(unix.AT_FDCWD, object, fd, name, 0)
-	if !errors.Is(err, unix.EMLINK) {
+	again := func() error { return unix.Linkat(unix.AT_FDCWD, object, fd, name, 0) }
+	if err := again(); !errors.Is(err, unix.EMLINK) {
+		return err
+	}
+	// One at a time: a copy that were replaced at once by another would have no name
+	// any more for whoever is just about to link it.
+	d.renewing.Lock()
+	defer d.renewing.Unlock()
+	if err := again(); !errors.Is(err, unix.EMLINK) {
 		return err
 	}
 	tmp, err := d.copyObject(e.Digest, e.Executable())
@@ -161,7 +168,7 @@ func (d *Dir) link(e weft.Entry, fd int, name string) error {
 	if err := os.Rename(tmp, object); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return unix.Linkat(unix.AT_FDCWD, object, fd, name, 0)
+	return again()
 }
 
 // bothForms makes the plain or executable forms that a tree needs and that are not
