@@ -38,7 +38,6 @@ type Ledger interface {
 // A Dir is a content store in a local directory. Its methods may be called
 // concurrently; only one process may have a directory open.
 type Dir struct {
-
 	path   string
 	ledger Ledger
 	log    *slog.Logger
