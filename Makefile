@@ -37,15 +37,13 @@ generate: ## make again what is generated: api/openapi.json, docs/api.md, docs/c
 lint: ## gofmt, go vet, and go.mod as `go mod tidy` leaves it
 	@test/lint.sh
 
-.PHONY: deps-demo deps-sklearn deps-bench deps-test
+.PHONY: deps-demo deps-sklearn deps-bench
 deps-demo:
 	@test/deps.sh runc
 deps-sklearn:
 	@test/deps.sh mmdebstrap
 deps-bench:
 	@test/deps.sh restic postgresql
-deps-test:
-	@test/deps.sh runc skopeo postgresql
 
 .PHONY: clean
 clean: ## remove what was built, and the demo's state

@@ -6,6 +6,7 @@ missing=()
 for package in "$@"; do
   case $package in
     postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql) ;;
+    gcc) { command -v gcc && [ -f /usr/include/stdlib.h ]; } >/dev/null || missing+=(gcc libc6-dev) ;; # for the race detector
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$package" >/dev/null || missing+=("$package") ;;
   esac
 done

@@ -307,6 +307,7 @@ func TestUnpackWhiteouts(t *testing.T) {
 	wantList(t, merged, "a drwxr-xr-x\nb drwxr-xr-x\nb/new -rw-r--r-- new\nc drwxr-xr-x\nc/other -rw-r--r-- other\ngone drwxr-xr-x")
 }
 
+// needRoot spares those who run `go test` as themselves; make test runs as root.
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {

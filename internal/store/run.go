@@ -85,15 +85,6 @@ func idAt[T any](ids []byte, n int) weft.ID[T] {
 	return weft.ID[T](ids[n*idLen : (n+1)*idLen])
 }
 
-// joined puts ids one after another.
-func joined[T any](ids []weft.ID[T]) []byte {
-	out := make([]byte, 0, idLen*len(ids))
-	for i := range ids {
-		out = append(out, ids[i][:]...)
-	}
-	return out
-}
-
 // inputsOf returns the ids of a Run's inputs as they are stored.
 func inputsOf(r weft.Run) []byte {
 	out := make([]byte, 0, idLen*len(r.Inputs))
