@@ -6,9 +6,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
+	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
@@ -23,7 +25,9 @@ import (
 
 // A Config is everything that can be set about `weft serve`. It is filled from
 // defaults, then a file, then the environment (WEFT_ and the name in capitals), then
-// flags, and checked once. Sizes are in bytes, written as quantities (5Gi).
+// flags, and checked once. Sizes are in bytes, written as quantities (5Gi). A field that
+// is a struct is a section: it is set in the file only, and read again when the file
+// changes (reload.go).
 type Config struct {
 	State       string        `koanf:"state" yaml:"state"`                 // directory of everything Weft keeps
 	Listen      string        `koanf:"listen" yaml:"listen"`               // HOST:PORT; port 0 picks one
@@ -91,17 +95,22 @@ func configFlags() *pflag.FlagSet {
 	return fs
 }
 
+// configFile is the file that settings are read from; "" when there is none.
+func configFile(fs *pflag.FlagSet) string {
+	name, _ := fs.GetString("config") // declared by configFlags
+	if name == "" {
+		name = os.Getenv("WEFT_CONFIG")
+	}
+	return name
+}
+
 // loadConfig reads all sources in their order and checks the result.
 func loadConfig(fs *pflag.FlagSet) (Config, error) {
 	k := koanf.New("\x00")
 	if err := k.Load(structs.Provider(defaultConfig(), "koanf"), nil); err != nil {
 		return Config{}, err
 	}
-	name, _ := fs.GetString("config") // declared by configFlags
-	if name == "" {
-		name = os.Getenv("WEFT_CONFIG")
-	}
-	if name != "" {
+	if name := configFile(fs); name != "" {
 		if err := k.Load(file.Provider(name), yaml.Parser()); err != nil {
 			return Config{}, weft.Errorf(weft.Invalid, "read settings from %s: %w", name, err)
 		}
@@ -133,15 +142,26 @@ func loadConfig(fs *pflag.FlagSet) (Config, error) {
 	if err := rejectUnknown(k, fs); err != nil {
 		return Config{}, err
 	}
-	if err := k.Unmarshal("", &c); err != nil {
-		return Config{}, weft.Errorf(weft.Invalid, "settings: %w", err)
+	strict := koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true, // what a section does not know is a typing error
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+	}}
+	if err := k.UnmarshalWithConf("", &c, strict); err != nil {
+		return Config{}, weft.Errorf(weft.Invalid, "settings: %w", err).WithAdvice("`weft config` prints all that can be set")
 	}
 	return c, c.check()
 }
 
+// rejectUnknown refuses names that are neither a setting with a flag nor a section, which
+// can be set in a file only.
 func rejectUnknown(k *koanf.Koanf, fs *pflag.FlagSet) error {
+	sections := map[string]bool{}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		sections[f.Tag.Get("koanf")] = true
+	}
 	for _, key := range k.Keys() {
-		if fs.Lookup(key) == nil {
+		key, _, _ = strings.Cut(key, "\x00")
+		if fs.Lookup(key) == nil && !sections[key] {
 			return weft.Errorf(weft.Invalid, "settings: %q is unknown", key).WithAdvice("`weft config` prints all that can be set")
 		}
 	}

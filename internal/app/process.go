@@ -43,12 +43,13 @@ type process struct {
 	engine   *engine.Engine
 	server   *server.Server
 
-	closers []func() error
+	closers  []func() error
+	reloader *reloader
 }
 
 // open opens the state and wires a server that listens on l.
-func open(ctx context.Context, c Config, l net.Listener, log *slog.Logger) (*process, error) {
-	p := &process{Config: c, log: log, listener: l, url: "http://" + l.Addr().String()}
+func open(ctx context.Context, c Config, l net.Listener, again *reloader, log *slog.Logger) (*process, error) {
+	p := &process{Config: c, log: log, listener: l, reloader: again, url: "http://" + l.Addr().String()}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, *prometheus.Registry) error{
@@ -280,6 +281,7 @@ func (p *process) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return p.expire(ctx) })
 	g.Go(func() error { return tuneMemory(ctx) })
+	g.Go(func() error { return p.reloads(ctx) })
 	g.Go(func() error {
 		return engine.Loop(ctx, p.log.With("loop", "ballast"), ballastEvery, nil, p.ballast.step)
 	})

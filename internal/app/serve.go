@@ -29,11 +29,12 @@ It ends on SIGTERM. Containers go on meanwhile; the next start finds them again.
 		Args:    cobra.NoArgs,
 		GroupID: setupGroup,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(flags)
+			load := func() (Config, error) { return loadConfig(flags) }
+			c, err := load()
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, env)
+			return serve(cmd.Context(), c, &reloader{load: load, file: configFile(flags)}, env)
 		},
 	}
 	cmd.Flags().AddFlagSet(flags)
@@ -64,13 +65,13 @@ func newConfig(env cli.Env) *cobra.Command {
 }
 
 // serve runs a server until ctx ends.
-func serve(ctx context.Context, c Config, env cli.Env) error {
+func serve(ctx context.Context, c Config, again *reloader, env cli.Env) error {
 	log := newLogger(c, env.Err)
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return weft.Errorf(weft.Conflict, "listen on %s: %w", c.Listen, err).WithAdvice("choose another address with --listen; port 0 picks a free one")
 	}
-	p, err := open(ctx, c, listener, log)
+	p, err := open(ctx, c, listener, again, log)
 	if err != nil {
 		return closeAfter(err, listener.Close)
 	}

@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For users, their passwords, tokens, sessions and the audit log.

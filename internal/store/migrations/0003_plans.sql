@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For names and revisions of plans, what they take, and grants of data.

@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For how runs are to be run, and what is known of each.

@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For what is told to others: hooks, notifications, OpenLineage.

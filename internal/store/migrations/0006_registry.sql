@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For digests by other algorithms.

@@ -1,0 +1,3 @@
+-- expand; oldest program 1
+--
+-- For data that were somewhere already.
