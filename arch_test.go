@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/executor/exectest": {".", "internal/executor"},
 	"internal/executor/runc":     {".", "internal/executor", "internal/worker"}, // decision 6
 	"internal/engine":            {".", "internal/executor"},
+	"internal/identity":          {"."},
 	"internal/server":            {".", "api", "web"},
 	"internal/worker":            {},
 	"internal/cli":               {".", "api", "internal/content"},

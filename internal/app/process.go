@@ -19,6 +19,7 @@ import (
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/runc"
+	"github.com/weft-dev/weft/internal/identity"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
 	"github.com/weft-dev/weft/internal/store"
@@ -34,6 +35,7 @@ type process struct {
 	listener net.Listener
 
 	state    *state
+	keys     *identity.Keys
 	store    *store.Store
 	content  *content.Dir
 	ballast  *ballast
@@ -95,6 +97,9 @@ func (p *process) openState(ctx context.Context, _ *prometheus.Registry) (err er
 	}
 	p.closing("state", p.state.close)
 	if p.token, err = p.state.adminToken(); err != nil {
+		return err
+	}
+	if p.keys, err = identity.OpenKeys(p.state.path("keys.json")); err != nil {
 		return err
 	}
 	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log, RunLimit: p.RunLimit}); err != nil {
