@@ -2,7 +2,8 @@ package weft
 
 // A Lineage is the part of the history around one Data: what it came from and what
 // was made of it. The edges are in the Runs: from inputs to the Run, from the Run to
-// its outputs and log.
+// its outputs and log. Of the Data it says what they are and where they come from, and
+// nothing of their content.
 type Lineage struct {
 	Start DataID
 	Data  []Data

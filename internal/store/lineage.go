@@ -150,11 +150,10 @@ func (s *Store) lineageOf(ctx context.Context, q weft.LineageQuery, data []weft.
 	if len(data) == 0 { // nothing leads to or from it
 		data = []weft.DataID{q.Start}
 	}
-	rows, err := many(ctx, s, "SELECT "+dataColumns+" FROM data WHERE id", data, dataScanner, func(d *dataRow) weft.DataID { return d.ID })
+	rows, err := many(ctx, s, "SELECT "+nodeColumns+" FROM data WHERE id", data, nodeScanner, func(d *dataRow) weft.DataID { return d.ID })
 	if err != nil {
 		return l, err
 	}
-	rows = inSequence(data, rows, func(d *dataRow) weft.DataID { return d.ID })
 	if len(rows) == 0 || rows[0].ID != q.Start || rows[0].Project != q.Project {
 		return l, notFound("data", q.Start)
 	}
@@ -182,24 +181,8 @@ func (s *Store) lineageOf(ctx context.Context, q weft.LineageQuery, data []weft.
 }
 
 func (s *Store) manyRuns(ctx context.Context, ids []weft.RunID) ([]runRow, error) {
-	id := func(r *runRow) weft.RunID { return r.ID }
-	rows, err := many(ctx, s, "SELECT "+runColumns+" FROM run WHERE id", ids, func() func(scanner) (runRow, error) { return scanRun }, id)
-	return inSequence(ids, rows, id), err
-}
-
-// inSequence puts what was read by id into the order of ids, and leaves out what is missing.
-func inSequence[T, V any](ids []weft.ID[T], items []V, id func(*V) weft.ID[T]) []V {
-	at := make(map[weft.ID[T]]int, len(items))
-	for i := range items {
-		at[id(&items[i])] = i
-	}
-	out := make([]V, 0, len(items))
-	for _, id := range ids {
-		if i, ok := at[id]; ok {
-			out = append(out, items[i])
-		}
-	}
-	return out
+	return many(ctx, s, "SELECT "+runColumns+" FROM run WHERE id", ids, func() func(scanner) (runRow, error) { return scanRun },
+		func(r *runRow) weft.RunID { return r.ID })
 }
 
 // otherMakers returns the Runs that make some of the Data but are not among the runs.
@@ -220,14 +203,23 @@ func otherMakers(rows []dataRow, runs []weft.RunID) []weft.RunID {
 
 // describe makes Data of rows, by what the Runs say that make them.
 func describe(rows []dataRow, runs []weft.Run, plans map[weft.PlanID]weft.Plan) []weft.Data {
-	at := make(map[weft.RunID]int, len(runs))
+	type maker struct {
+		run  *weft.Run
+		plan *weft.Plan
+	}
+	known := make(map[weft.PlanID]*weft.Plan, len(plans))
+	for id, p := range plans {
+		known[id] = &p
+	}
+	makers := make(map[weft.RunID]maker, len(runs))
 	for i := range runs {
-		at[runs[i].ID] = i
+		makers[runs[i].ID] = maker{&runs[i], known[runs[i].Plan]}
 	}
 	data := make([]weft.Data, 0, len(rows))
 	for i := range rows {
-		if n, ok := at[rows[i].Source.Run]; ok { // else both are just being removed
-			data = append(data, rows[i].source(runs[n], plans[runs[n].Plan]))
+		if m, ok := makers[rows[i].Source.Run]; ok && m.plan != nil { // else all are just being removed
+			rows[i].source(m.run, m.plan)
+			data = append(data, rows[i].Data)
 		}
 	}
 	return data

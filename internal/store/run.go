@@ -51,7 +51,7 @@ func scanRun(r scanner) (runRow, error) {
 }
 
 // bind gives inputs and outputs their paths.
-func (r *runRow) bind(p weft.Plan) weft.Run {
+func (r *runRow) bind(p *weft.Plan) weft.Run {
 	run := r.Run
 	if n := len(r.inputs) / idLen; n > 0 {
 		run.Inputs = make([]weft.Bound, n)
@@ -116,8 +116,12 @@ func (t *tx) bindAll(ctx context.Context, rows []runRow) ([]weft.Run, map[weft.P
 		return nil, nil, err
 	}
 	runs := make([]weft.Run, len(rows))
+	var plan weft.Plan // of the row before: most often it is the same
 	for i := range rows {
-		runs[i] = rows[i].bind(plans[rows[i].Plan])
+		if i == 0 || rows[i].Plan != plan.ID {
+			plan = plans[rows[i].Plan]
+		}
+		runs[i] = rows[i].bind(&plan)
 	}
 	return runs, plans, nil
 }

@@ -20,12 +20,26 @@ type dataRow struct {
 
 const dataColumns = "id, project, run, nth, state, ts, tags, tree, files, bytes, created_at"
 
-// dataScanner returns a function that reads rows. Many Data have the same tags, which it
-// decodes once.
-func dataScanner() func(scanner) (dataRow, error) {
+// dataScanner returns a function that reads rows of dataColumns. Many Data have the same
+// tags, which it decodes once.
+func dataScanner() func(scanner) (dataRow, error) { return taggedBy(scanData) }
+
+// nodeColumns are what a lineage tells of a Data: a large one has very many.
+const nodeColumns = "id, project, run, nth, state, ts, tags"
+
+// nodeScanner is dataScanner for rows of nodeColumns.
+func nodeScanner() func(scanner) (dataRow, error) {
+	return taggedBy(func(r scanner) (row dataRow, tags string, err error) {
+		err = r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags)
+		row.Timestamp = timestampOf(row.ts)
+		return row, tags, err
+	})
+}
+
+func taggedBy(scan func(scanner) (dataRow, string, error)) func(scanner) (dataRow, error) {
 	decoded := map[string]weft.Tags{}
 	return func(r scanner) (dataRow, error) {
-		row, text, err := scanData(r)
+		row, text, err := scan(r)
 		if err != nil {
 			return row, err
 		}
@@ -58,15 +72,13 @@ func (t *tx) dataByID(ctx context.Context, ids [][]byte) ([]dataRow, error) {
 }
 
 // source fills in what the Run that makes a Data says of it.
-func (row *dataRow) source(r weft.Run, p weft.Plan) weft.Data {
-	d := row.Data
-	d.Source.Plan, d.Source.Status = r.Plan, r.Status
+func (row *dataRow) source(r *weft.Run, p *weft.Plan) {
+	row.Source.Plan, row.Source.Status = r.Plan, r.Status
 	if row.nth < len(p.Outputs) {
-		d.Source.Path = p.Outputs[row.nth].Path
+		row.Source.Path = p.Outputs[row.nth].Path
 	} else {
-		d.Source.Path, d.Source.Log = weft.LogPath, true
+		row.Source.Path, row.Source.Log = weft.LogPath, true
 	}
-	return d
 }
 
 // maxUses is how many uses of Data are loaded at once, but for a single Data.
@@ -91,7 +103,8 @@ func (t *tx) views(ctx context.Context, project weft.ProjectID, rows []dataRow) 
 	for i := range rows {
 		v, row := &views[i], &rows[i]
 		made := runs[row.Source.Run]
-		v.Data = row.source(made.Run, made.Plan)
+		row.source(&made.Run, &made.Plan)
+		v.Data = row.Data
 		v.Upstream = made
 		v.Next = dataPos{row.ts, row.ID}.String()
 		for _, u := range uses[row.ID] {
