@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/executor/runc":     {".", "internal/executor", "internal/worker"}, // decision 6
 	"internal/engine":            {".", "internal/executor"},
 	"internal/identity":          {"."},
+	"internal/egress":            {"."}, // decision 19
 	"internal/server":            {".", "api", "web"},
 	"internal/worker":            {},
 	"internal/cli":               {".", "api", "internal/content"},

@@ -42,6 +42,7 @@ type Config struct {
 	CollectWait time.Duration `koanf:"collect-grace" yaml:"collect-grace"` // how long content stays after nothing refers to it
 	LogLevel    string        `koanf:"log-level" yaml:"log-level"`         // debug, info, warn or error
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
+	Egress      egressConfig  `koanf:"egress" yaml:"egress"`               // what hooks, notifications and imports may reach
 }
 
 const defaultLogLimit = "10G"
@@ -196,6 +197,9 @@ func (c Config) check() error {
 		}
 	}
 	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if _, err := c.Egress.policy(); err != nil {
 		return err
 	}
 	if c.Database != "" {

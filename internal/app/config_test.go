@@ -133,3 +133,26 @@ func TestOneServerPerState(t *testing.T) {
 		t.Errorf("the token changed (%v)", err)
 	}
 }
+
+func TestEgressSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"egress: {allow: [10.0.0.0/8, 'hooks.internal:8080']}": "",
+		"egress: {allow: ['http://x']}":                        "egress: allow:",
+		"egress: {alow: [10.0.0.0/8]}":                         "alow",
+		"egress: {ca-file: /does/not/exist}":                   "egress: ca-file:",
+	} {
+		file := filepath.Join(dir, "weft.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := load(t, "--config", file)
+		switch {
+		case want == "" && (err != nil || len(c.Egress.Allow) != 2):
+			t.Errorf("%s: %+v, %v", text, c.Egress, err)
+		case want != "" && (weft.KindOf(err) != weft.Invalid || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/content"
+	"github.com/weft-dev/weft/internal/egress"
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/runc"
@@ -42,6 +43,7 @@ type process struct {
 	layers   *registry.Layers
 	registry *registry.Handler
 	executor executor.Executor
+	egress   *egress.Gate
 	engine   *engine.Engine
 	server   *server.Server
 
@@ -55,7 +57,7 @@ func open(ctx context.Context, c Config, l net.Listener, again *reloader, log *s
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, *prometheus.Registry) error{
-		p.openState, p.openContent, p.openExecutor, p.openEngine, p.openServer,
+		p.openEgress, p.openState, p.openContent, p.openExecutor, p.openEngine, p.openServer,
 	} {
 		if err := step(ctx, metrics); err != nil {
 			return nil, closeAfter(err, p.close)
