@@ -108,10 +108,21 @@ func Run(ctx context.Context, env Env, root *cobra.Command, args []string) int {
 func checkArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+			err := check(cmd, args)
+			switch {
+			case err == nil:
+				return nil
+			case !cmd.HasParent(): // an unknown command
 				return usageError{cmd, err}
 			}
-			return nil
+			switch want := strings.Join(strings.Fields(cmd.Use)[1:], " "); { // each check is of how many there are
+			case want == "":
+				return usagef(cmd, "%s takes no arguments, and got %q", cmd.CommandPath(), args)
+			case len(args) == 0:
+				return usagef(cmd, "%s needs %s", cmd.CommandPath(), want)
+			default:
+				return usagef(cmd, "%s takes %s, and got %q", cmd.CommandPath(), want, args)
+			}
 		}
 	}
 	for _, sub := range cmd.Commands() {
