@@ -33,7 +33,7 @@ func TestMay(t *testing.T) {
 		{Principal{ID: id[Principal](2), Admin: true}, ProjectID{}, "system", "read create change delete manage fly", ""},
 	} {
 		for _, v := range verbs {
-			err := May(row.who, v, Object{row.kind, row.in})
+			err := May(row.who, v, Object{Kind: row.kind, Project: row.in})
 			want := row.denied
 			if strings.Contains(row.yes, string(v)) {
 				want = ""

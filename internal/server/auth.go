@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"net"
 	"net/http"
 	"strings"
 
@@ -35,12 +37,22 @@ func (g *Guard) Authenticate(r *http.Request) (weft.Principal, error) {
 			WithAdvice("send a token: the serving user's is in the file admin.token of the state directory; set WEFT_TOKEN to it, " +
 				"or write it into the apiRoot of a knit profile, like https://weft:TOKEN@host/api")
 	}
-	p, err := g.principals.PrincipalByToken(r.Context(), HashToken(token))
-	if weft.KindOf(err) == weft.Unauthenticated {
-		return p, weft.Errorf(weft.Unauthenticated, "the token is not valid").
-			WithAdvice("check that it is the token of this server, and that it was not revoked")
+	p, err := g.principals.PrincipalByToken(r.Context(), HashToken(token), addressOf(r))
+	var e *weft.Error
+	if errors.As(err, &e) && e.Kind == weft.Unauthenticated {
+		return weft.Principal{}, weft.Errorf(weft.Unauthenticated, "the token is not valid: %s", e.Message).
+			WithAdvice("check that it is a token of this server, and that it was not revoked")
 	}
 	return p, err
+}
+
+// addressOf returns the address of the client, without its port.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func tokenOf(r *http.Request) string {
@@ -55,19 +67,66 @@ func tokenOf(r *http.Request) string {
 	return ""
 }
 
+// ProjectHeader names the project that a request is about, where it is not the one that
+// its token is bound to, or the home of whoever makes it.
+const ProjectHeader = "X-Weft-Project"
+
 // Authorise decides whether whoever makes a request may do v to things of a kind, and
 // returns the project that the request is about. The embedded registry asks it too.
 func (g *Guard) Authorise(r *http.Request, v weft.Verb, kind string) (weft.Principal, error) {
+	return g.authorise(r, v, func(p weft.Principal) (weft.Object, error) {
+		if systemKinds[kind] {
+			return weft.Object{Kind: kind}, nil
+		}
+		return weft.Object{Kind: kind, Project: p.Project}, nil
+	})
+}
+
+// systemKinds are those of objects that are in no project.
+var systemKinds = map[string]bool{"system": true, "user": true, "project": true}
+
+// authorise is Authorise for an object that depends on who asks.
+func (g *Guard) authorise(r *http.Request, v weft.Verb, object func(weft.Principal) (weft.Object, error)) (weft.Principal, error) {
 	p, err := g.Authenticate(r)
 	if err != nil {
 		return p, err
 	}
-	o := weft.Object{Kind: kind, Project: p.Project}
-	if kind == "system" {
-		o.Project = weft.ProjectID{}
+	i := infoOf(r.Context())
+	i.principal = p.Name
+	i.audit.Who, i.audit.Name, i.audit.Token = p.ID, p.Name, p.TokenID
+	if err := g.choose(r, &p); err != nil {
+		return p, err
 	}
-	infoOf(r.Context()).principal = p.Name
+	o, err := object(p)
+	if err != nil {
+		return p, err
+	}
+	i.audit.Kind, i.audit.Project = o.Kind, o.Project
 	return p, weft.May(p, v, o)
+}
+
+// choose makes the project that a request names the one that it is about. Whether there
+// is such a project is told to nobody who has no role in it.
+func (g *Guard) choose(r *http.Request, p *weft.Principal) error {
+	name := r.Header.Get(ProjectHeader)
+	if name == "" {
+		return nil
+	}
+	project, err := g.principals.ProjectNamed(r.Context(), name)
+	switch {
+	case weft.KindOf(err) == weft.NotFound && p.Admin && p.Bound.IsZero():
+		return err
+	case weft.KindOf(err) == weft.NotFound || err == nil && p.RoleIn(project.ID) == weft.NoRole:
+		advice := "`weft project ls` shows yours"
+		if !p.Bound.IsZero() {
+			advice = "the token is bound to a project; it is good for no other"
+		}
+		return weft.Errorf(weft.Forbidden, "%s is not a member of a project %q", p.Name, name).WithAdvice("%s", advice)
+	case err != nil:
+		return err
+	}
+	p.Project = project.ID
+	return nil
 }
 
 type principalKey struct{}

@@ -25,6 +25,7 @@ type info struct {
 	id        string
 	route     string // as declared; "" when there is none
 	principal string
+	audit     weft.AuditNote
 }
 
 type infoKey struct{}
@@ -46,7 +47,8 @@ func (s *Server) observed(next http.Handler) http.Handler {
 		i := &info{id: uuid.NewString()}
 		w.Header().Set("X-Request-Id", i.id)
 		rec := &recorder{ResponseWriter: w}
-		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
+		i.audit.Request, i.audit.From = i.id, addressOf(r)
+		r = r.WithContext(weft.WithAudit(context.WithValue(r.Context(), infoKey{}, i), &i.audit))
 		r.Body = &watchedBody{ReadCloser: r.Body, rc: http.NewResponseController(w), stall: s.stall}
 		done := s.metrics.begin()
 		defer func() {

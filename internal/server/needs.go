@@ -10,10 +10,13 @@ import (
 	"github.com/weft-dev/weft"
 )
 
-// A Principals knows who has which token.
+// A Principals knows who has which token, and what projects are called.
 type Principals interface {
-	// PrincipalByToken is Unauthenticated when nobody has the token with that SHA-256.
-	PrincipalByToken(ctx context.Context, tokenHash [32]byte) (weft.Principal, error)
+	// PrincipalByToken is Unauthenticated when nobody has the token with that SHA-256,
+	// or it is good no more. It takes note that the token is used, from an address.
+	PrincipalByToken(ctx context.Context, tokenHash [32]byte, from string) (weft.Principal, error)
+	// ProjectNamed is NotFound when no project has that name.
+	ProjectNamed(ctx context.Context, name string) (weft.Project, error)
 }
 
 // A Store is what the server needs of the relational store. What does not exist in

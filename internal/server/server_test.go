@@ -42,7 +42,11 @@ var testProject = weft.NewID[weft.Project]()
 // tokens is a Principals.
 type tokens map[string]weft.Principal
 
-func (ts tokens) PrincipalByToken(_ context.Context, hash [32]byte) (weft.Principal, error) {
+func (ts tokens) ProjectNamed(_ context.Context, name string) (weft.Project, error) {
+	return weft.Project{}, weft.Errorf(weft.NotFound, "no project %q", name)
+}
+
+func (ts tokens) PrincipalByToken(_ context.Context, hash [32]byte, _ string) (weft.Principal, error) {
 	for token, p := range ts {
 		if HashToken(token) == hash {
 			return p, nil

@@ -15,7 +15,7 @@ import (
 // creation. An equal plan is a Conflict that names it, and so is a plan that would close
 // a loop. What matches p is looked at later, by Project.
 func (s *Store) CreatePlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) (weft.PlanView, error) {
-	err := s.writeAlone(ctx, func(ctx context.Context, t *tx) error { return t.createPlan(ctx, p, by) })
+	err := s.changeAlone(ctx, func(ctx context.Context, t *tx) error { return t.createPlan(ctx, p, by) })
 	if err != nil {
 		return weft.PlanView{}, fmt.Errorf("create plan: %w", err)
 	}
@@ -204,7 +204,7 @@ func selects(q weft.PlanQuery, p weft.Plan) bool {
 // ChangePlan has change alter what may be altered of a Plan: Active, Resources,
 // ServiceAccount, Annotations and AllowRuns. Its runs that wait follow Active.
 func (s *Store) ChangePlan(ctx context.Context, project weft.ProjectID, id weft.PlanID, by weft.PrincipalID, change func(*weft.Plan) error) (weft.PlanView, error) {
-	err := s.write(ctx, func(ctx context.Context, t *tx) error { return t.changePlan(ctx, project, id, by, change) })
+	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.changePlan(ctx, project, id, by, change) })
 	if err != nil {
 		return weft.PlanView{}, fmt.Errorf("change plan: %w", err)
 	}

@@ -127,11 +127,11 @@ func TestFindPlans(t *testing.T) {
 
 func TestPrincipals(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		p := must(w.s.PrincipalByToken(w.Context(), [32]byte{1}))(w)
+		p := must(w.s.PrincipalByToken(w.Context(), [32]byte{1}, ""))(w)
 		if p.ID != w.by || !p.Admin || p.Project != w.project {
 			w.Errorf("the administrator is %+v", p)
 		}
-		_, err := w.s.PrincipalByToken(w.Context(), [32]byte{2})
+		_, err := w.s.PrincipalByToken(w.Context(), [32]byte{2}, "")
 		w.wantKind(err, weft.Unauthenticated)
 		if again := must(w.s.EnsureAdmin(w.Context(), [32]byte{3}))(w); again.ID != w.by {
 			w.Error("there are two administrators")

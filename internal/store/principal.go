@@ -74,7 +74,7 @@ func (s *Store) EnsureAdmin(ctx context.Context, tokenHash [32]byte) (weft.Princ
 	if err != nil {
 		return weft.Principal{}, fmt.Errorf("ensure administrator: %w", err)
 	}
-	return s.PrincipalByToken(ctx, tokenHash)
+	return s.PrincipalByToken(ctx, tokenHash, "")
 }
 
 func (t *tx) ensureAdmin(ctx context.Context, project weft.Project, tokenHash [32]byte) error {
@@ -87,35 +87,7 @@ func (t *tx) ensureAdmin(ctx context.Context, project weft.Project, tokenHash [3
 	if _, err := t.row(ctx, "SELECT id FROM principal WHERE name = $1", []any{adminName}, &admin); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "INSERT INTO token (hash, principal, created_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING",
-		tokenHash[:], admin, micros(t.now))
+	_, err = t.exec(ctx, `INSERT INTO token (hash, id, principal, name, system, created_at) VALUES ($1, $2, $3, 'admin.token', 1, $4)
+		ON CONFLICT (hash) DO NOTHING`, tokenHash[:], weft.NewID[weft.Token](), admin, micros(t.now))
 	return err
-}
-
-// PrincipalByToken returns whose the token of that hash is.
-func (s *Store) PrincipalByToken(ctx context.Context, tokenHash [32]byte) (weft.Principal, error) {
-	p := weft.Principal{Roles: map[weft.ProjectID]weft.Role{}}
-	err := s.read(ctx, func(t *tx) error {
-		var admin int64
-		found, err := t.row(ctx, `SELECT p.id, p.name, p.admin, p.home FROM token JOIN principal p ON p.id = token.principal
-			WHERE token.hash = $1`, []any{tokenHash[:]}, &p.ID, &p.Name, &admin, &p.Project)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return weft.Errorf(weft.Unauthenticated, "the token is not known").WithAdvice("sign in again")
-		}
-		p.Admin = admin != 0
-		return t.rows(ctx, func(r scanner) error {
-			var project weft.ProjectID
-			var role weft.Role
-			err := r.Scan(&project, &role)
-			p.Roles[project] = role
-			return err
-		}, "SELECT project, role FROM member WHERE principal = $1", p.ID)
-	})
-	if err != nil {
-		return weft.Principal{}, fmt.Errorf("find principal: %w", err)
-	}
-	return p, nil
 }

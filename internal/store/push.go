@@ -17,7 +17,7 @@ const (
 // PushData records an upload or an import whose content is sealed: the Run, which is
 // done already, and the Data. Its pin is released, as the Data holds the tree from now on.
 func (s *Store) PushData(ctx context.Context, p weft.Push) (weft.DataView, error) {
-	err := s.write(ctx, func(ctx context.Context, t *tx) error { return t.push(ctx, p) })
+	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.push(ctx, p) })
 	if err != nil {
 		return weft.DataView{}, fmt.Errorf("push data: %w", err)
 	}
@@ -109,7 +109,7 @@ func (t *tx) addTags(ctx context.Context, project weft.ProjectID, id weft.DataID
 func (s *Store) TagData(ctx context.Context, project weft.ProjectID, id weft.DataID, c weft.TagChange, by weft.PrincipalID) (weft.DataView, error) {
 	err := c.Validate()
 	if err == nil {
-		err = s.write(ctx, func(ctx context.Context, t *tx) error { return t.tagData(ctx, project, id, c, by) })
+		err = s.change(ctx, func(ctx context.Context, t *tx) error { return t.tagData(ctx, project, id, c, by) })
 	}
 	if err != nil {
 		return weft.DataView{}, fmt.Errorf("tag data: %w", err)

@@ -10,7 +10,7 @@ import (
 // StopRun has a Run end at a user's wish: as a failure, or with what its outputs hold so
 // far as its result.
 func (s *Store) StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, fail bool, by weft.PrincipalID) (weft.RunView, error) {
-	err := s.write(ctx, func(ctx context.Context, t *tx) error {
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		r, _, err := t.run(ctx, project, id, t.s.forUpdate)
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func (s *Store) StopRun(ctx context.Context, project weft.ProjectID, id weft.Run
 // RetryRun has a Run that ended tried again. What it made is discarded, and new Data
 // take its place; so nothing may use it.
 func (s *Store) RetryRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) (weft.RunView, error) {
-	err := s.write(ctx, func(ctx context.Context, t *tx) error { return t.retryRun(ctx, project, id, by) })
+	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.retryRun(ctx, project, id, by) })
 	if err != nil {
 		return weft.RunView{}, fmt.Errorf("retry run: %w", err)
 	}
@@ -84,7 +84,7 @@ func (t *tx) retryRun(ctx context.Context, project weft.ProjectID, id weft.RunID
 // DeleteRun discards what a Run made. The Run stays, as a mark that its inputs were
 // tried, until one of them is discarded; a Run without inputs goes at once.
 func (s *Store) DeleteRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) error {
-	err := s.write(ctx, func(ctx context.Context, t *tx) error { return t.deleteRun(ctx, project, id, by) })
+	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.deleteRun(ctx, project, id, by) })
 	return wrapped("delete run", err)
 }
 

@@ -38,6 +38,7 @@ type Store struct {
 	wake   wake
 	plans  planSets
 	index  index
+	access *access
 	close  []func() error // in the order to be called
 
 	runLimit int64
@@ -65,7 +66,7 @@ type transaction interface {
 // Open opens the database that url names, "sqlite:PATH" or "postgres://…", and brings
 // its schema up to date. ctx bounds the opening only.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	s := &Store{log: o.Log, runLimit: o.RunLimit}
+	s := &Store{log: o.Log, runLimit: o.RunLimit, access: newAccess()}
 	if s.runLimit == 0 {
 		s.runLimit = weft.DefaultRunLimit
 	}
@@ -118,6 +119,7 @@ func (s *Store) takeUp(ctx context.Context, t *tx) error {
 // database.
 func (s *Store) Close() error {
 	s.index.stop()
+	s.access.touches.Wait()
 	s.writer.stop()
 	return s.closeAll()
 }

@@ -27,6 +27,10 @@ type tx struct {
 	committed bool      // all that it sees was committed, so that it may be remembered
 	now       time.Time // of the transaction's begin, in microseconds
 	after     []func()  // to be done once it is committed
+
+	subject string         // what was changed, for the audit log; "" leaves it to the request
+	about   weft.ProjectID // … and of which project
+	detail  string         // … and how
 }
 
 // exec runs a statement that yields no rows and says how many rows it touched.
