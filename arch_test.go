@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/engine":            {".", "internal/executor"},
 	"internal/identity":          {"."},
 	"internal/egress":            {"."}, // decision 19
+	"internal/operate":           {"."}, // certificates, doctor; decision 16
 	"internal/server":            {".", "api", "web"},
 	"internal/worker":            {},
 	"internal/cli":               {".", "api", "internal/content"},

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -31,7 +30,6 @@ import (
 type Config struct {
 	State       string        `koanf:"state" yaml:"state"`                 // directory of everything Weft keeps
 	Listen      string        `koanf:"listen" yaml:"listen"`               // HOST:PORT; port 0 picks one
-	PlainHTTP   bool          `koanf:"plain-http" yaml:"plain-http"`       // allow other addresses than loopback without TLS
 	NoAuth      bool          `koanf:"no-auth" yaml:"no-auth"`             // everyone who can connect is the administrator
 	Database    string        `koanf:"database" yaml:"database"`           // postgres://…; empty: SQLite in State
 	RunLimit    int64         `koanf:"run-limit" yaml:"run-limit"`         // pending runs above which a plan is blocked
@@ -43,6 +41,12 @@ type Config struct {
 	LogLevel    string        `koanf:"log-level" yaml:"log-level"`         // debug, info, warn or error
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
 	Egress      egressConfig  `koanf:"egress" yaml:"egress"`               // what hooks, notifications and imports may reach
+
+	TLS       string   `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
+	TLSNames  []string `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
+	CADomains []string `koanf:"ca-domains" yaml:"ca-domains"`           // domains and networks that our authority is limited to; empty: none
+	PlainHTTP bool     `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
+	Proxies   []string `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
 }
 
 const defaultLogLimit = "10G"
@@ -51,6 +55,7 @@ func defaultConfig() Config {
 	return Config{
 		State:       defaultState(),
 		Listen:      "127.0.0.1:30803",
+		TLS:         tlsAuto,
 		RunLimit:    weft.DefaultRunLimit,
 		LogLimit:    defaultLogLimit,
 		CollectWait: time.Hour,
@@ -82,7 +87,11 @@ func configFlags() *pflag.FlagSet {
 	fs.String("state", d.State, "`directory` in which Weft keeps everything")
 	fs.Lookup("state").DefValue = "/var/lib/weft for root, else the user's own state directory"
 	fs.String("listen", d.Listen, "`host:port` to listen on; port 0 picks a free one")
-	fs.Bool("plain-http", false, "allow listening on other addresses than loopback without TLS (behind a load balancer)")
+	fs.String("tls", d.TLS, "auto, on or off; auto speaks TLS on every address but loopback")
+	fs.StringSlice("tls-names", nil, "`names` and addresses for the certificate, beside this machine's own")
+	fs.StringSlice("ca-domains", nil, "`domains` and networks that the certificate authority is limited to, when it is made; default none")
+	fs.Bool("plain-http", false, "speak no TLS on any address, as a load balancer before Weft does")
+	fs.StringSlice("trusted-proxies", nil, "`networks` of load balancers, whose X-Forwarded-For and -Proto count")
 	fs.Bool("no-auth", false, "let everyone who can connect do everything; only for networks that you trust")
 	fs.String("database", "", "`URL` of a PostgreSQL database; without it, SQLite in the state directory")
 	fs.Int64("run-limit", d.RunLimit, "block a plan that would make more `runs` than this at once")
@@ -170,15 +179,10 @@ func rejectUnknown(k *koanf.Koanf, fs *pflag.FlagSet) error {
 }
 
 func (c Config) check() error {
-	host, _, err := net.SplitHostPort(c.Listen)
+	if err := c.checkTLS(); err != nil {
+		return err
+	}
 	switch {
-	case err != nil:
-		return weft.Errorf(weft.Invalid, "listen: %q is not HOST:PORT", c.Listen)
-	case !isLoopback(host) && !c.PlainHTTP:
-		return weft.Errorf(weft.Invalid, "listen: %s is not a loopback address, and there is no TLS", c.Listen).
-			WithAdvice("put a proxy that speaks TLS before Weft and give --plain-http")
-	case c.NoAuth && !isLoopback(host) && !c.PlainHTTP:
-		return weft.Errorf(weft.Invalid, "no-auth: %s can be reached from outside", c.Listen)
 	case c.RunLimit < 1:
 		return weft.Errorf(weft.Invalid, "run-limit: %d is not positive", c.RunLimit)
 	case c.CollectWait < 0:
@@ -238,9 +242,4 @@ func parseBytes(s string) (int64, error) {
 	}
 	q := rs["size"]
 	return q.Value(), nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

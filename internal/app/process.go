@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/runc"
 	"github.com/weft-dev/weft/internal/identity"
+	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
 	"github.com/weft-dev/weft/internal/store"
@@ -34,6 +36,8 @@ type process struct {
 	url      string
 	token    string
 	listener net.Listener
+	certs    *operate.Keeper        // nil: the server speaks plain HTTP
+	wanted   atomic.Pointer[Config] // the latest, for the names in the certificate
 
 	state    *state
 	keys     *identity.Keys
@@ -53,11 +57,11 @@ type process struct {
 
 // open opens the state and wires a server that listens on l.
 func open(ctx context.Context, c Config, l net.Listener, again *reloader, log *slog.Logger) (*process, error) {
-	p := &process{Config: c, log: log, listener: l, reloader: again, url: "http://" + l.Addr().String()}
+	p := &process{Config: c, log: log, listener: l, reloader: again}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, *prometheus.Registry) error{
-		p.openEgress, p.openState, p.openContent, p.openExecutor, p.openEngine, p.openServer,
+		p.openEgress, p.openState, p.openCerts, p.openContent, p.openExecutor, p.openEngine, p.openServer,
 	} {
 		if err := step(ctx, metrics); err != nil {
 			return nil, closeAfter(err, p.close)
@@ -192,7 +196,7 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 		Store:       p.store,
 		Executor:    p.executor,
 		Content:     works{p.content, p.store},
-		Images:      registry.NewImages(p.store, p.content, []string{p.listener.Addr().String()}, p.log),
+		Images:      registry.NewImages(p.store, p.content, p.addresses(), p.log),
 		Collector:   collector{p.content, p.layers, p.store, p.CollectWait},
 		Log:         p.log,
 		Metrics:     metrics,
@@ -221,6 +225,10 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		},
 	})
 	p.closing("registry", func() error { p.registry.Close(context.WithoutCancel(ctx)); return nil })
+	proxies, err := p.proxies()
+	if err != nil {
+		return err
+	}
 	p.server = server.New(server.Config{
 		Guard:             guard,
 		Store:             p.store,
@@ -229,11 +237,12 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Offer:             p.offer,
 		Registry:          p.registry,
 		Metrics:           metrics,
-		RegistryAddresses: []string{p.listener.Addr().String()},
+		RegistryAddresses: p.addresses(),
 		RunLimit:          p.RunLimit,
 		Version:           version,
 		Commit:            commit,
 		Log:               p.log,
+		Proxies:           proxies,
 	})
 	return nil
 }
@@ -270,12 +279,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.engine.Run(ctx) })
-	g.Go(func() error {
-		if err := h.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	})
+	p.accept(ctx, g, h)
 	g.Go(func() error {
 		<-ctx.Done()
 		p.server.Drain()

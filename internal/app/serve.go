@@ -90,7 +90,12 @@ func leaveProfile(p *process) error {
 	if err != nil {
 		return err
 	}
-	profile, err := cli.NewProfile(p.url, p.token, nil)
+	url := p.localURL()
+	trust, err := p.trust(url)
+	if err != nil {
+		return err
+	}
+	profile, err := cli.NewProfile(url, p.token, trust)
 	if err != nil {
 		return err
 	}

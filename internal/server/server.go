@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,9 @@ type Config struct {
 	Console  http.Handler                         // optional: answers what is not the API
 	Metrics  *prometheus.Registry                 // optional: what /metrics shows beside the server's own
 
-	RegistryAddresses []string // where the embedded registry can be reached, as host:port
-	RunLimit          int64    // pending runs above which a plan is blocked; 0 is weft.DefaultRunLimit
+	Proxies           []netip.Prefix // whose X-Forwarded headers count (proxy.go)
+	RegistryAddresses []string       // where the embedded registry can be reached, as host:port
+	RunLimit          int64          // pending runs above which a plan is blocked; 0 is weft.DefaultRunLimit
 	Version           string
 	Commit            string
 	Log               *slog.Logger
@@ -75,7 +77,7 @@ func New(c Config) *Server {
 		s.plain(w, r, http.StatusMethodNotAllowed, api.KindInvalid, "Method Not Allowed")
 	})
 	s.routes()
-	s.handler = s.observed(oneSlash(http.HandlerFunc(s.dispatch)))
+	s.handler = s.proxied(s.observed(oneSlash(http.HandlerFunc(s.dispatch))))
 	return s
 }
 
