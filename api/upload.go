@@ -1,5 +1,11 @@
 package api
 
+import (
+	"encoding/hex"
+	"hash"
+	"hash/crc32"
+)
+
 // An Upload is a push under way by Weft's own protocol: ask which files are missing,
 // send those, commit. It expires when nothing is sent for a while; nothing is left
 // behind then.
@@ -14,7 +20,17 @@ type Upload struct {
 type BlobRef struct {
 	Digest string `json:"digest" doc:"sha256: and 64 hexadecimal digits"`
 	Size   int64  `json:"size" doc:"in bytes"`
+
+	Checksum string `json:"checksum,omitempty" doc:"of what arrived: crc32c: and 8 hexadecimal digits; in answers about content whose digest was not known beforehand"`
 }
+
+// NewChecksum returns the check of what is sent before its digest is known: CRC-32C
+// (RFC 3720, appendix B.4), which processors compute by themselves. The server takes
+// the digest, and so the sender need not, which would cost him as much as all the rest.
+func NewChecksum() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+
+// ChecksumText is a checksum as a BlobRef has it.
+func ChecksumText(sum hash.Hash) string { return "crc32c:" + hex.EncodeToString(sum.Sum(nil)) }
 
 // A MissingRequest asks which contents have to be sent.
 type MissingRequest struct {

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
+	"hash"
 	"io"
 	"os"
 	"sync"
@@ -18,22 +18,23 @@ const (
 // A hashing reads a file ahead in a goroutine of its own and hashes it there, so that
 // reading, hashing and sending go on at the same time.
 type hashing struct {
+	hash   hash.Hash // of what was read; to be asked once ended
 	chunks chan []byte
 	free   chan []byte
 	cur    []byte // what is left of the chunk being read
-	whole  []byte // that chunk
+	used   []byte // that chunk
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
 	// Written by the goroutine before it closes chunks.
-	err    error
-	digest weft.Digest
+	err   error
+	whole bool // all was read
 }
 
 // newHashing reads a file that must have exactly that size. It is closed by close.
-func newHashing(ctx context.Context, f *os.File, size int64) *hashing {
+func newHashing(ctx context.Context, f *os.File, size int64, sum hash.Hash) *hashing {
 	ctx, stop := context.WithCancel(ctx)
-	h := &hashing{chunks: make(chan []byte, chunksAhead), free: make(chan []byte, chunksAhead+2), stop: stop}
+	h := &hashing{hash: sum, chunks: make(chan []byte, chunksAhead), free: make(chan []byte, chunksAhead+2), stop: stop}
 	for range chunksAhead + 2 {
 		h.free <- nil // allocated when needed
 	}
@@ -45,7 +46,6 @@ func newHashing(ctx context.Context, f *os.File, size int64) *hashing {
 }
 
 func (h *hashing) readAhead(ctx context.Context, f *os.File, size int64) error {
-	sum := sha256.New()
 	read := int64(0)
 	for {
 		var chunk []byte
@@ -61,7 +61,7 @@ func (h *hashing) readAhead(ctx context.Context, f *os.File, size int64) error {
 		if read += int64(n); read > size {
 			return changed(f.Name(), "grew")
 		}
-		sum.Write(chunk[:n])
+		h.hash.Write(chunk[:n])
 		if n > 0 {
 			select {
 			case h.chunks <- chunk[:n]:
@@ -74,7 +74,7 @@ func (h *hashing) readAhead(ctx context.Context, f *os.File, size int64) error {
 			if read < size {
 				return changed(f.Name(), "shrank")
 			}
-			h.digest = weft.Digest(sum.Sum(nil))
+			h.whole = true
 			return nil
 		case err != nil:
 			return fileError(err)
@@ -85,9 +85,9 @@ func (h *hashing) readAhead(ctx context.Context, f *os.File, size int64) error {
 // Read gives the content of the file.
 func (h *hashing) Read(p []byte) (int, error) {
 	for len(h.cur) == 0 {
-		if h.whole != nil {
-			h.free <- h.whole[:0]
-			h.whole = nil
+		if h.used != nil {
+			h.free <- h.used[:0]
+			h.used = nil
 		}
 		chunk, ok := <-h.chunks
 		if !ok {
@@ -96,27 +96,24 @@ func (h *hashing) Read(p []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		h.cur, h.whole = chunk, chunk
+		h.cur, h.used = chunk, chunk
 	}
 	n := copy(p, h.cur)
 	h.cur = h.cur[n:]
 	return n, nil
 }
 
-// close ends the goroutine; digest and failure may be asked for afterwards too.
+// close ends the goroutine; ended and failure may be asked for afterwards too.
 func (h *hashing) close() {
 	h.stop()
 	h.done.Wait()
 }
 
-// sum returns the digest of the whole content, or zero when it was not read to its
-// end.
-func (h *hashing) sum() weft.Digest {
+// ended reports whether the content was read to its end, so that hash is of all of it.
+func (h *hashing) ended() bool {
 	h.close()
-	return h.digest
+	return h.whole
 }
-
-func (h *hashing) ended() bool { return !h.sum().IsZero() }
 
 // failure prefers why the file could not be read to what became of the request.
 func (h *hashing) failure(err error) error {

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
@@ -23,6 +24,7 @@ const (
 	pullWorkers    = 4
 	pullBatchFiles = 2000
 	pullBatchBytes = 8 << 20
+	writeEvery     = 32 << 20
 
 	// maxManifest bounds what is read of a manifest: some ten million files.
 	maxManifest = 2 << 30
@@ -310,7 +312,7 @@ func partName(name string) string {
 
 // copyChecked writes what must have the digest of e. Large content is hashed while the
 // next is being read.
-func copyChecked(w io.Writer, r io.Reader, e weft.Entry) error {
+func copyChecked(w *os.File, r io.Reader, e weft.Entry) error {
 	h := sha256.New()
 	r = io.LimitReader(r, e.Size+1)
 	var n int64
@@ -330,7 +332,7 @@ func copyChecked(w io.Writer, r io.Reader, e weft.Entry) error {
 }
 
 // copyHashing copies r to w and, at the same time, to the hash.
-func copyHashing(w, h io.Writer, r io.Reader) (total int64, err error) {
+func copyHashing(w *os.File, h io.Writer, r io.Reader) (total int64, err error) {
 	free, full := make(chan []byte, chunksAhead), make(chan []byte, chunksAhead)
 	for range chunksAhead {
 		free <- make([]byte, chunkBytes)
@@ -343,6 +345,7 @@ func copyHashing(w, h io.Writer, r io.Reader) (total int64, err error) {
 			free <- chunk[:cap(chunk)]
 		}
 	}()
+	asked := int64(0)
 	for err == nil {
 		chunk := <-free
 		var n int
@@ -353,6 +356,11 @@ func copyHashing(w, h io.Writer, r io.Reader) (total int64, err error) {
 			}
 			total += int64(n)
 			full <- chunk[:n]
+		}
+		if total-asked >= writeEvery {
+			// Only a hint that the disk may begin, so that it does not stand idle until there is very much to write.
+			_ = unix.SyncFileRange(int(w.Fd()), asked, total-asked, unix.SYNC_FILE_RANGE_WRITE)
+			asked = total
 		}
 	}
 	close(full)

@@ -18,8 +18,9 @@ import (
 
 // Files travel in three ways, by size: small ones are read into memory once, hashed,
 // and those that the server lacks sent together; middling ones are hashed first and
-// then read again if the server lacks them; large ones are hashed while they are sent,
-// as reading them twice would cost more than sending what is there already.
+// then read again if the server lacks them; large ones are sent at once, as reading them
+// twice would cost more than sending what is there already, and the server, which has to
+// hash them anyway, tells their digests.
 const (
 	smallFile = 1 << 20
 	largeFile = 128 << 20
@@ -35,12 +36,12 @@ type pusher struct {
 	up     api.Upload
 	src    *source
 	bar    *progress
-	large  int64    // size from which on a file is hashed while it is sent
+	large  int64    // size from which on a file is sent at once
 	sent   sync.Map // digests that are on their way or there
 }
 
-// push sends a source and commits it with tags. Files from the size large on are hashed
-// while they are sent. When it fails, nothing is kept.
+// push sends a source and commits it with tags. Files from the size large on are sent
+// at once. When it fails, nothing is kept.
 func push(ctx context.Context, client *api.Client, src *source, tags weft.Tags, large int64, bar *progress) (api.DataDetail, error) {
 	up, err := client.BeginUpload(ctx)
 	if err != nil {
@@ -255,19 +256,16 @@ func (p *pusher) middling(ctx context.Context, i int) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return fileError(err)
 	}
-	content := newHashing(ctx, f, e.Size)
+	content := newHashing(ctx, f, e.Size, sha256.New())
 	defer content.close()
 	_, err = p.client.SendFile(ctx, p.up.ID, e.Digest.String(), e.Size, p.bar.reader(content))
-	if err == nil && content.sum() == e.Digest {
-		return nil
-	}
-	if content.ended() && content.sum() != e.Digest {
+	if content.ended() && weft.Digest(content.hash.Sum(nil)) != e.Digest {
 		return changed(f.Name(), "changed")
 	}
 	return content.failure(err)
 }
 
-// stream sends a file and hashes it on the way.
+// stream sends a file whose digest the server tells, and compares a checksum.
 func (p *pusher) stream(ctx context.Context, i int) error {
 	e := &p.src.entries[i]
 	f, err := os.Open(p.src.at(*e))
@@ -275,17 +273,17 @@ func (p *pusher) stream(ctx context.Context, i int) error {
 		return vanished(err)
 	}
 	defer f.Close()
-	content := newHashing(ctx, f, e.Size)
+	content := newHashing(ctx, f, e.Size, api.NewChecksum())
 	defer content.close()
 	ref, err := p.client.SendFile(ctx, p.up.ID, "", e.Size, p.bar.reader(content))
 	if err != nil {
 		return content.failure(err)
 	}
-	e.Digest = content.sum()
-	if ref.Digest != e.Digest.String() || ref.Size != e.Size {
+	if !content.ended() || ref.Size != e.Size || ref.Checksum != api.ChecksumText(content.hash) {
 		return weft.Errorf(weft.Unavailable, "%s arrived damaged at the server", f.Name()).WithAdvice("push again")
 	}
-	return nil
+	e.Digest, err = weft.ParseDigest(ref.Digest)
+	return err
 }
 
 // contextReader stops reading when its context ends.

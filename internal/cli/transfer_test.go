@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -242,6 +245,49 @@ func TestPushOfWhatChanges(t *testing.T) {
 				t.Errorf("left behind: %s (%v)", d.KnitID, err)
 			}
 		})
+	}
+}
+
+// behindFirst reads the first byte of r and returns the rest.
+func behindFirst(t *testing.T, r io.Reader) io.Reader {
+	if _, err := io.ReadFull(r, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	return r
+}
+
+// A large file has no digest on its way; that it arrived as it was sent is checked all
+// the same.
+func TestPushThatIsDamagedOnItsWay(t *testing.T) {
+	t.Parallel()
+	server := startWorld(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "large"), bytesOf(1, testLarge), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	base, err := url.Parse(server.Base())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(base)
+		if strings.HasSuffix(r.Out.URL.Path, "/files/-") {
+			r.Out.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(strings.NewReader("?"), behindFirst(t, r.Out.Body)), r.Out.Body}
+		}
+	}})
+	t.Cleanup(proxy.Close)
+	c, err := api.NewClient(proxy.URL, api.Options{Token: server.Token()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryPush(t.Context(), c, dir); weft.KindOf(err) != weft.Unavailable || !strings.Contains(err.Error(), "arrived damaged") {
+		t.Errorf("error is %v", err)
+	}
+	for d, err := range server.FindData(t.Context(), api.DataQuery{}) {
+		t.Errorf("left behind: %s (%v)", d.KnitID, err)
 	}
 }
 

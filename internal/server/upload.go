@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"net/http"
 	"reflect"
@@ -190,14 +191,23 @@ func (s *Server) receiveFile(r *http.Request, u *upload) (any, error) {
 			return nil, weft.Errorf(weft.Invalid, "the header X-Content-Size is not a size")
 		}
 	}
+	body, sum := io.Reader(r.Body), hash.Hash(nil)
+	if want.IsZero() { // else the digest says whether it arrived as it was sent
+		sum = api.NewChecksum()
+		body = io.TeeReader(body, sum)
+	}
 	stop := s.hold(r.Context(), u)
-	blob, err := s.Content.Put(r.Context(), u.pin, u.lease(), want, size, r.Body)
+	blob, err := s.Content.Put(r.Context(), u.pin, u.lease(), want, size, body)
 	stop()
 	if err != nil {
 		return nil, err
 	}
 	u.grant(blob)
-	return api.BlobRef{Digest: blob.Digest.String(), Size: blob.Size}, nil
+	ref := api.BlobRef{Digest: blob.Digest.String(), Size: blob.Size}
+	if sum != nil {
+		ref.Checksum = api.ChecksumText(sum)
+	}
+	return ref, nil
 }
 
 type UploadPath struct {

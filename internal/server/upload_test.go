@@ -251,15 +251,20 @@ func TestOneLargeFile(t *testing.T) {
 	r := newReal(t)
 	text := strings.Repeat("0123456789abcdef", 300_000)
 	_, want := blobOf(text)
+	sum := api.NewChecksum()
+	io.WriteString(sum, text)
+	checked := want
+	checked.Checksum = api.ChecksumText(sum)
 	for name, c := range map[string]struct {
 		digest string
 		size   int64
+		want   api.BlobRef
 		kind   api.ErrorKind
 	}{
-		"digest unknown":   {"", -1, ""},
-		"digest known":     {want.Digest, int64(len(text)), ""},
-		"wrong digest":     {strings.Replace(want.Digest, want.Digest[7:9], "00", 1), -1, api.KindInvalid},
-		"no digest at all": {"sha256:no", -1, api.KindInvalid},
+		"digest unknown":   {"", -1, checked, ""},
+		"digest known":     {want.Digest, int64(len(text)), want, ""},
+		"wrong digest":     {strings.Replace(want.Digest, want.Digest[7:9], "00", 1), -1, want, api.KindInvalid},
+		"no digest at all": {"sha256:no", -1, want, api.KindInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, err := r.client.BeginUpload(t.Context())
@@ -267,7 +272,7 @@ func TestOneLargeFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := r.client.SendFile(t.Context(), u.ID, c.digest, c.size, strings.NewReader(text))
-			if kindOf(err) != c.kind || c.kind == "" && got != want {
+			if kindOf(err) != c.kind || c.kind == "" && got != c.want {
 				t.Errorf("%+v %v", got, err)
 			}
 		})
