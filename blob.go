@@ -30,8 +30,9 @@ type ImageManifest struct {
 	Digest       Digest
 	MediaType    string
 	Size         int64
-	Blobs        []Digest // config and layers
-	Manifests    []Digest // of an index
-	Subject      Digest   // what it refers to; zero for most
+	Blobs        []Digest  // config and layers
+	Manifests    []Digest  // of an index
+	Subject      Digest    // what it refers to, by SHA-256; zero for most
+	Subject512   Digest512 // what it refers to, when it says so by SHA-512
 	ArtifactType string
 }

@@ -42,11 +42,12 @@ type Config struct {
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
 	Egress      egressConfig  `koanf:"egress" yaml:"egress"`               // what hooks, notifications and imports may reach
 
-	TLS       string   `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
-	TLSNames  []string `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
-	CADomains []string `koanf:"ca-domains" yaml:"ca-domains"`           // domains and networks that our authority is limited to; empty: none
-	PlainHTTP bool     `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
-	Proxies   []string `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
+	TLS       string         `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
+	TLSNames  []string       `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
+	CADomains []string       `koanf:"ca-domains" yaml:"ca-domains"`           // domains and networks that our authority is limited to; empty: none
+	PlainHTTP bool           `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
+	Proxies   []string       `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
+	Registry  RegistryConfig `koanf:"registry" yaml:"registry"`
 }
 
 const defaultLogLimit = "10G"
@@ -61,6 +62,7 @@ func defaultConfig() Config {
 		CollectWait: time.Hour,
 		LogLevel:    "info",
 		LogFormat:   "text",
+		Registry:    defaultRegistry,
 	}
 }
 
@@ -187,6 +189,8 @@ func (c Config) check() error {
 		return weft.Errorf(weft.Invalid, "run-limit: %d is not positive", c.RunLimit)
 	case c.CollectWait < 0:
 		return weft.Errorf(weft.Invalid, "collect-grace: %s is negative", c.CollectWait)
+	case c.Registry.KeepUntagged < 0 || c.Registry.KeepUnused < 0:
+		return weft.Errorf(weft.Invalid, "registry: a time to keep something is negative").WithAdvice("0 keeps it for ever")
 	case c.LogFormat != "text" && c.LogFormat != "json":
 		return weft.Errorf(weft.Invalid, "log-format: %q is neither text nor json", c.LogFormat)
 	}

@@ -137,8 +137,10 @@ type collector struct {
 	layers *registry.Layers
 	store  interface {
 		RunsIn(ctx context.Context, statuses ...weft.Status) ([]weft.Run, error)
+		CollectImages(ctx context.Context, spareFor, unusedFor time.Duration) (manifests, blobs int64, err error)
 	}
-	grace time.Duration
+	grace  time.Duration
+	images RegistryConfig
 }
 
 // layersKept is how long unpacked layers stay after they were last used: pulling is
@@ -152,6 +154,9 @@ func (c collector) Collect(ctx context.Context, atOnce bool) error {
 	grace := c.grace
 	if atOnce {
 		grace = 0
+	}
+	if _, _, err := c.store.CollectImages(ctx, c.images.KeepUntagged, c.images.KeepUnused); err != nil {
+		return err
 	}
 	if _, err := c.dir.Collect(ctx, grace); err != nil {
 		return fmt.Errorf("collect content: %w", err)

@@ -46,6 +46,7 @@ type process struct {
 	ballast  *ballast
 	layers   *registry.Layers
 	registry *registry.Handler
+	images   *registry.Images
 	executor executor.Executor
 	egress   *egress.Gate
 	engine   *engine.Engine
@@ -108,7 +109,7 @@ func (p *process) openState(ctx context.Context, _ *prometheus.Registry) (err er
 	if p.keys, err = identity.OpenKeys(p.state.path("keys.json")); err != nil {
 		return err
 	}
-	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log, RunLimit: p.RunLimit}); err != nil {
+	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log, RunLimit: p.RunLimit, ImageHere: p.imageHere}); err != nil {
 		return err
 	}
 	p.closing("database", p.store.Close)
@@ -132,7 +133,7 @@ func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err er
 		return err
 	}
 	p.ballast = &ballast{file: p.state.path("ballast"), size: ballastOf(reserve), free: p.content.Free, room: p.content.Room, log: p.log}
-	p.layers, err = registry.OpenLayers(p.state.path("content/layers"), p.content, p.content.Room, p.log)
+	p.layers, err = registry.OpenLayers(p.state.path("content/layers"), p.content, p.store, p.content.Room, p.log)
 	return err
 }
 
@@ -196,8 +197,8 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 		Store:       p.store,
 		Executor:    p.executor,
 		Content:     works{p.content, p.store},
-		Images:      registry.NewImages(p.store, p.content, p.addresses(), p.log),
-		Collector:   collector{p.content, p.layers, p.store, p.CollectWait},
+		Images:      p.openImages(),
+		Collector:   collector{p.content, p.layers, p.store, p.CollectWait, p.Registry},
 		Log:         p.log,
 		Metrics:     metrics,
 		Holder:      "serve", // the only one on this state

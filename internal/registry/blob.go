@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,22 +17,47 @@ const digestHeader = "Docker-Content-Digest"
 
 var errBlobUnknown = &failure{http.StatusNotFound, blobUnknown, "the blob is not in this repository"}
 
-// getBlob answers GET and HEAD, whole or a range.
-func (c *call) getBlob() error {
-	d, err := parseDigest(c.ref)
+// findBlob returns the blob that the path names.
+func (c *call) findBlob(has func(context.Context, weft.ProjectID, string, weft.Digest) (weft.Blob, bool, error)) (weft.Blob, called, error) {
+	n, err := parseDigest(c.ref)
+	if err != nil {
+		return weft.Blob{}, n, err
+	}
+	d, known, err := c.lookUp(c.ctx, n)
+	if err != nil || !known {
+		return weft.Blob{}, n, orUnknown(err, errBlobUnknown)
+	}
+	b, ok, err := has(c.ctx, c.project, c.repo, d)
+	if err != nil || !ok {
+		return weft.Blob{}, n, orUnknown(err, errBlobUnknown)
+	}
+	return b, n, nil
+}
+
+// orUnknown is err, or what is answered when there is no error but nothing was found.
+func orUnknown(err error, unknown *failure) error {
 	if err != nil {
 		return err
 	}
-	if _, ok, err := c.catalog.HasBlob(c.ctx, c.project, c.repo, d); err != nil {
-		return err
-	} else if !ok {
-		return errBlobUnknown
-	}
-	return c.serveContent(d, "application/octet-stream")
+	return unknown
 }
 
-// serveContent sends the bytes with the digest, which the caller may read.
-func (c *call) serveContent(d weft.Digest, mediaType string) error {
+// getBlob answers GET and HEAD, whole or a range. A client that asks by HEAD may leave
+// out to push the blob.
+func (c *call) getBlob() error {
+	has := c.catalog.HasBlob
+	if c.r.Method == http.MethodHead {
+		has = c.catalog.UseBlob
+	}
+	b, n, err := c.findBlob(has)
+	if err != nil {
+		return err
+	}
+	return c.serveContent(b.Digest, n, "application/octet-stream")
+}
+
+// serveContent sends the bytes with the digest, which the caller may read and calls n.
+func (c *call) serveContent(d weft.Digest, n called, mediaType string) error {
 	f, _, err := c.content.OpenBlob(c.ctx, d)
 	if err != nil {
 		return err
@@ -39,9 +65,12 @@ func (c *call) serveContent(d weft.Digest, mediaType string) error {
 	defer f.Close()
 	head := c.w.Header()
 	head.Set("Content-Type", mediaType)
-	head.Set(digestHeader, d.String())
-	head.Set("Etag", `"`+d.String()+`"`)
+	head.Set(digestHeader, n.String())
+	head.Set("Etag", `"`+n.String()+`"`)
 	head.Set("Cache-Control", "private, max-age=31536000, immutable")
+	if !strings.Contains(c.ref, ":") { // a tag may come to mean something else
+		head.Set("Cache-Control", "private, no-cache")
+	}
 	http.ServeContent(c.w, c.r, "", time.Time{}, f)
 	return nil
 }
@@ -49,16 +78,11 @@ func (c *call) serveContent(d weft.Digest, mediaType string) error {
 // deleteBlob takes the blob out of the repository. Its bytes stay as long as
 // anything else refers to them.
 func (c *call) deleteBlob() error {
-	d, err := parseDigest(c.ref)
+	b, _, err := c.findBlob(c.catalog.HasBlob)
 	if err != nil {
 		return err
 	}
-	if _, ok, err := c.catalog.HasBlob(c.ctx, c.project, c.repo, d); err != nil {
-		return err
-	} else if !ok {
-		return errBlobUnknown
-	}
-	if err := c.catalog.UnlinkBlob(c.ctx, c.project, c.repo, d); err != nil {
+	if err := c.catalog.UnlinkBlob(c.ctx, c.project, c.repo, b.Digest); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusAccepted)
@@ -66,12 +90,23 @@ func (c *call) deleteBlob() error {
 }
 
 // mountBlob links a blob of another repository of the project, if it is there, and
-// reports whether it did. Which blobs exist elsewhere stays unknown to the client.
-func (c *call) mountBlob(from string, d weft.Digest) (bool, error) {
-	if len(from) > maxName || !namePattern.MatchString(from) {
+// reports whether it did. Which blobs exist elsewhere stays unknown to the client. Without
+// a name any repository of the project will do.
+func (c *call) mountBlob(from string, n called) (bool, error) {
+	if from != "" && (len(from) > maxName || !namePattern.MatchString(from)) {
 		return false, nil
 	}
-	b, ok, err := c.catalog.HasBlob(c.ctx, c.project, from, d)
+	d, known, err := c.lookUp(c.ctx, n)
+	if err != nil || !known {
+		return false, err
+	}
+	var b weft.Blob
+	var ok bool
+	if from == "" {
+		b, ok, err = c.catalog.FindBlob(c.ctx, c.project, d)
+	} else {
+		b, ok, err = c.catalog.HasBlob(c.ctx, c.project, from, d)
+	}
 	if err != nil || !ok {
 		return false, err
 	}

@@ -16,17 +16,31 @@ type Catalog interface {
 	LinkBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest, pin string) error
 	// HasBlob tells whether the repository has the blob, and its size.
 	HasBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) (weft.Blob, bool, error)
-	// UnlinkBlob removes what LinkBlob recorded.
+	// UseBlob is HasBlob for clients that will rely on the answer: the blob then stays in
+	// the repository for a while, even if no manifest has it.
+	UseBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) (weft.Blob, bool, error)
+	// FindBlob tells whether any repository of the project has the blob.
+	FindBlob(ctx context.Context, project weft.ProjectID, d weft.Digest) (weft.Blob, bool, error)
+	// UnlinkBlob removes what LinkBlob recorded. It is a Conflict for what an image needs
+	// that a Plan names.
 	UnlinkBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) error
+
+	// SetAlias records the SHA-512 of a blob that the pin holds; Alias finds the blob.
+	SetAlias(ctx context.Context, alias weft.Digest512, d weft.Digest, pin string) error
+	Alias(ctx context.Context, alias weft.Digest512) (weft.Digest, bool, error)
 
 	// PutManifest records a manifest, and the tag (if any) as a name for it.
 	PutManifest(ctx context.Context, project weft.ProjectID, repo string, m weft.ImageManifest, tag string) error
 	// Manifest finds a manifest by tag or digest.
 	Manifest(ctx context.Context, project weft.ProjectID, repo string, ref string) (weft.ImageManifest, error)
-	// DeleteManifest removes a tag, or a manifest with all of its tags.
+	// UseManifest is Manifest for clients that will rely on the answer, as UseBlob.
+	UseManifest(ctx context.Context, project weft.ProjectID, repo string, ref string) (weft.ImageManifest, error)
+	// DeleteManifest removes a tag, or a manifest with all of its tags. It is a Conflict for
+	// what a Plan names or a Run is made of.
 	DeleteManifest(ctx context.Context, project weft.ProjectID, repo string, ref string) error
-	// Referrers returns the manifests whose subject is the digest.
-	Referrers(ctx context.Context, project weft.ProjectID, repo string, subject weft.Digest) ([]weft.ImageManifest, error)
+	// Referrers returns the manifests whose subject is called by one of the digests, in the
+	// order of their own.
+	Referrers(ctx context.Context, project weft.ProjectID, repo string, subject weft.Digest, subject512 weft.Digest512) ([]weft.ImageManifest, error)
 
 	// Tags and Repositories return up to n names after a name, in byte order.
 	Tags(ctx context.Context, project weft.ProjectID, repo string, after string, n int) ([]string, error)

@@ -133,7 +133,7 @@ func (c *call) actions() map[string]func() error {
 		return map[string]func() error{http.MethodPost: c.startUpload}
 	case uploadPart:
 		return map[string]func() error{
-			http.MethodGet: c.uploadStatus, http.MethodPatch: c.patchUpload,
+			http.MethodGet: c.uploadStatus, http.MethodHead: c.uploadStatus, http.MethodPatch: c.patchUpload,
 			http.MethodPut: c.finishUpload, http.MethodDelete: c.cancelUpload,
 		}
 	}

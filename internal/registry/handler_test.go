@@ -103,7 +103,10 @@ func TestBadDigests(t *testing.T) {
 	upload("sha256:abc").want(400, "DIGEST_INVALID")
 	upload(strings.ToUpper(digestOf("abcd"))).want(400, "DIGEST_INVALID")
 	upload(digestOf("other")).want(400, "DIGEST_INVALID")
-	upload("sha512:"+strings.Repeat("a", 128)).want(400, "UNSUPPORTED")
+	upload("sha384:"+strings.Repeat("a", 96)).want(400, "UNSUPPORTED")
+	upload("sha512:"+strings.Repeat("a", 128)).want(400, "DIGEST_INVALID")
+	upload("sha512:"+strings.Repeat("0", 128)).want(400, "DIGEST_INVALID")
+	upload("sha256:"+strings.Repeat("0", 64)).want(400, "DIGEST_INVALID")
 	s.do("ann", "POST", "/v2/r/blobs/uploads/?digest="+digestOf("other"), "abcd").want(400, "DIGEST_INVALID")
 	s.do("ann", "GET", "/v2/r/blobs/"+digestOf("abcd"), "").want(404, "BLOB_UNKNOWN")
 	s.do("ann", "GET", "/v2/r/blobs/sha256:xyz", "").want(400, "DIGEST_INVALID")
@@ -136,7 +139,6 @@ func TestMount(t *testing.T) {
 	s.do("ann", "POST", "/v2/to/blobs/uploads/?mount="+d+"&from=from", "").want(201, "")
 	s.do("ann", "GET", "/v2/to/blobs/"+d, "").want(200, "layer")
 	for _, q := range []string{
-		"mount=" + d,                               // from anywhere: not told
 		"mount=" + d + "&from=other",               // not there
 		"mount=" + d + "&from=../from",             // not a name
 		"mount=" + digestOf("none") + "&from=from", // no such blob
@@ -144,6 +146,8 @@ func TestMount(t *testing.T) {
 		s.do("ann", "POST", "/v2/third/blobs/uploads/?"+q, "").want(202, "")
 	}
 	s.do("ann", "GET", "/v2/third/blobs/"+d, "").want(404, "BLOB_UNKNOWN")
+	s.do("bob", "POST", "/v2/third/blobs/uploads/?mount="+d, "").want(202, "") // from nothing of his
+	s.do("ann", "POST", "/v2/third/blobs/uploads/?mount="+d, "").want(201, "") // from any of hers
 	s.do("ann", "POST", "/v2/third/blobs/uploads/?mount=sha256:1&from=from", "").want(400, "DIGEST_INVALID")
 }
 

@@ -85,6 +85,9 @@ func ownNames(listen []string) []string {
 	return own
 }
 
+// Here reports whether the name may mean an image of the embedded registry.
+func (im *Images) Here(image weft.Image) bool { return im.embedded(image) || image.Registry() == "" }
+
 // embedded reports whether the name surely means the embedded registry.
 func (im *Images) embedded(image weft.Image) bool {
 	return slices.Contains(im.Own, image.Registry())
@@ -134,7 +137,15 @@ func (im *Images) local(ctx context.Context, project weft.ProjectID, repo, ref s
 	if err != nil {
 		return weft.Digest{}, err
 	}
-	return im.local(ctx, project, repo, child.Digest)
+	n, err := parseDigest(child.Digest)
+	if err != nil {
+		return weft.Digest{}, err
+	}
+	d, err := address(ctx, im.Catalog, n)
+	if err != nil {
+		return d, err
+	}
+	return im.local(ctx, project, repo, d.String())
 }
 
 // choose finds the image for this platform in an index.
@@ -153,6 +164,6 @@ func choose(list []descriptor, name string) (descriptor, error) {
 
 // Config reads what an image, named by its manifest's digest, says about itself.
 func (im *Images) Config(ctx context.Context, manifest weft.Digest) (v1.ConfigFile, error) {
-	_, config, err := readImage(ctx, im.Content, manifest)
+	_, config, err := readImage(ctx, im.Content, im.Catalog, manifest)
 	return config, err
 }

@@ -50,6 +50,7 @@ type Unpacker interface {
 type Layers struct {
 	dir     string
 	content Content
+	aliases Aliases
 	room    func(n int64) error
 	log     *slog.Logger
 	turns   turns // on layers and images
@@ -58,7 +59,7 @@ type Layers struct {
 // OpenLayers opens the directory of unpacked layers, making it if need be, and
 // removes what was left half done. One process at a time may use it. Room is asked,
 // now and then, whether the disk has room for so many bytes more.
-func OpenLayers(dir string, content Content, room func(n int64) error, log *slog.Logger) (*Layers, error) {
+func OpenLayers(dir string, content Content, aliases Aliases, room func(n int64) error, log *slog.Logger) (*Layers, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open layers: %w", err)
 	}
@@ -75,7 +76,7 @@ func OpenLayers(dir string, content Content, room func(n int64) error, log *slog
 			return nil, fmt.Errorf("open layers: %w", err)
 		}
 	}
-	return &Layers{dir: dir, content: content, room: room, log: log}, nil
+	return &Layers{dir: dir, content: content, aliases: aliases, room: room, log: log}, nil
 }
 
 const (
@@ -95,7 +96,7 @@ func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error
 	if img, err := l.recorded(ctx, manifest); err != nil || img.Layers != nil {
 		return img, err
 	}
-	doc, config, err := readImage(ctx, l.content, manifest)
+	doc, config, err := readImage(ctx, l.content, l.aliases, manifest)
 	if err != nil {
 		return Image{}, err
 	}
@@ -105,7 +106,11 @@ func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error
 	}
 	layers := []string{} // top first; not nil, even if there are none
 	for i, id := range ids {
-		blob, err := parseDigest(doc.Layers[i].Digest)
+		n, err := parseDigest(doc.Layers[i].Digest)
+		if err != nil {
+			return Image{}, err
+		}
+		blob, err := address(ctx, l.aliases, n)
 		if err != nil {
 			return Image{}, err
 		}
@@ -121,7 +126,7 @@ func (l *Layers) Unpack(ctx context.Context, manifest weft.Digest) (Image, error
 }
 
 // readImage reads a manifest and its configuration.
-func readImage(ctx context.Context, content Content, manifest weft.Digest) (document, v1.ConfigFile, error) {
+func readImage(ctx context.Context, content Content, aliases Aliases, manifest weft.Digest) (document, v1.ConfigFile, error) {
 	var doc document
 	var config v1.ConfigFile
 	if err := readJSON(ctx, content, manifest, &doc); err != nil {
@@ -130,7 +135,11 @@ func readImage(ctx context.Context, content Content, manifest weft.Digest) (docu
 	if doc.Config == nil {
 		return doc, config, weft.Errorf(weft.Invalid, "%s is not the manifest of an image", manifest)
 	}
-	d, err := weft.ParseDigest(doc.Config.Digest)
+	n, err := parseDigest(doc.Config.Digest)
+	if err != nil {
+		return doc, config, err
+	}
+	d, err := address(ctx, aliases, n)
 	if err != nil {
 		return doc, config, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/weft-dev/weft"
@@ -39,11 +40,15 @@ func (c *call) names(list func(after string, n int) ([]string, error)) ([]string
 	if len(found) > n {
 		found = found[:n]
 		if n > 0 {
-			next := url.Values{"n": {strconv.Itoa(n)}, "last": {found[n-1]}}
-			c.w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, c.r.URL.Path, next.Encode()))
+			c.linkNext(url.Values{"n": {strconv.Itoa(n)}, "last": {found[n-1]}})
 		}
 	}
 	return append([]string{}, found...), nil // an empty list, not null
+}
+
+// linkNext says where the next page is (RFC 8288).
+func (c *call) linkNext(next url.Values) {
+	c.w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, c.r.URL.Path, next.Encode()))
 }
 
 func (c *call) listTags() error {
@@ -73,30 +78,48 @@ func (c *call) listRepositories() error {
 	return nil
 }
 
-// listReferrers answers with an index of the manifests that have the subject.
+// listReferrers answers with an index of the manifests that have the subject: an empty
+// one when there are none, even if there is no such subject or repository.
 func (c *call) listReferrers() error {
 	subject, err := parseDigest(c.ref)
 	if err != nil {
 		return err
 	}
-	found, err := c.catalog.Referrers(c.ctx, c.project, c.repo, subject)
+	after, n, err := c.page()
+	if err != nil {
+		return err
+	}
+	known, found, err := c.lookUp(c.ctx, subject)
+	if err != nil {
+		return err
+	}
+	if !found {
+		known = weft.Digest{}
+	}
+	all, err := c.catalog.Referrers(c.ctx, c.project, c.repo, known, subject.long)
 	if err != nil && weft.KindOf(err) != weft.NotFound {
 		return err
 	}
 	only := c.r.URL.Query().Get("artifactType")
+	all = slices.DeleteFunc(all, func(m weft.ImageManifest) bool {
+		return only != "" && m.ArtifactType != only || m.Digest.String() <= after
+	})
 	if only != "" {
 		c.w.Header().Set("Oci-Filters-Applied", "artifactType")
 	}
-	list := []descriptor{}
-	for _, m := range found {
-		if only != "" && m.ArtifactType != only {
-			continue
+	if len(all) > n {
+		all = all[:n]
+		if n > 0 {
+			next := url.Values{"n": {strconv.Itoa(n)}, "last": {all[n-1].Digest.String()}}
+			if only != "" {
+				next.Set("artifactType", only)
+			}
+			c.linkNext(next)
 		}
-		var doc document
-		if err := readJSON(c.ctx, c.content, m.Digest, &doc); err != nil {
-			return err
-		}
-		list = append(list, descriptor{MediaType: m.MediaType, Digest: m.Digest.String(), Size: m.Size, ArtifactType: m.ArtifactType, Annotations: doc.Annotations})
+	}
+	list, err := c.describe(all)
+	if err != nil {
+		return err
 	}
 	answerJSON(c.w, c.r, http.StatusOK, ociIndex, struct {
 		SchemaVersion int          `json:"schemaVersion"`
@@ -104,4 +127,17 @@ func (c *call) listReferrers() error {
 		Manifests     []descriptor `json:"manifests"`
 	}{2, ociIndex, list})
 	return nil
+}
+
+// describe makes the entries of an index.
+func (c *call) describe(ms []weft.ImageManifest) ([]descriptor, error) {
+	list := []descriptor{}
+	for _, m := range ms {
+		var doc document
+		if err := readJSON(c.ctx, c.content, m.Digest, &doc); err != nil {
+			return nil, err
+		}
+		list = append(list, descriptor{MediaType: m.MediaType, Digest: m.Digest.String(), Size: m.Size, ArtifactType: m.ArtifactType, Annotations: doc.Annotations})
+	}
+	return list, nil
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -65,35 +66,57 @@ var errManifestUnknown = &failure{http.StatusNotFound, manifestUnknown, "no such
 
 // findManifest looks the reference up. What could never be a reference is unknown,
 // too.
-func (c *call) findManifest() (weft.ImageManifest, error) {
-	_, _, err := parseReference(c.ref)
+func (c *call) findManifest(find func(context.Context, weft.ProjectID, string, string) (weft.ImageManifest, error)) (weft.ImageManifest, called, error) {
+	n, tag, err := parseReference(c.ref)
 	if err != nil && !strings.Contains(c.ref, ":") {
-		return weft.ImageManifest{}, errManifestUnknown
+		return weft.ImageManifest{}, n, errManifestUnknown
 	}
 	if err != nil {
-		return weft.ImageManifest{}, err
+		return weft.ImageManifest{}, n, err
 	}
-	m, err := c.catalog.Manifest(c.ctx, c.project, c.repo, c.ref)
+	ref := tag
+	if tag == "" {
+		d, known, err := c.lookUp(c.ctx, n)
+		if err != nil || !known {
+			return weft.ImageManifest{}, n, orUnknown(err, errManifestUnknown)
+		}
+		ref = d.String()
+	}
+	m, err := find(c.ctx, c.project, c.repo, ref)
 	if weft.KindOf(err) == weft.NotFound {
-		return m, errManifestUnknown
+		return m, n, errManifestUnknown
 	}
-	return m, err
+	if tag != "" {
+		n = calledBy(m.Digest)
+	}
+	return m, n, err
 }
 
+// getManifest sends what was pushed, byte for byte, whatever the client says it accepts:
+// the digest would not be right for anything else.
 func (c *call) getManifest() error {
-	m, err := c.findManifest()
+	m, n, err := c.findManifest(c.catalog.UseManifest)
 	if err != nil {
 		return err
 	}
-	return c.serveContent(m.Digest, m.MediaType)
+	return c.serveContent(m.Digest, n, m.MediaType)
 }
 
 // deleteManifest removes a tag, or a manifest and all of its tags.
 func (c *call) deleteManifest() error {
-	if _, err := c.findManifest(); err != nil {
+	m, _, err := c.findManifest(c.catalog.Manifest)
+	if err != nil {
 		return err
 	}
-	if err := c.catalog.DeleteManifest(c.ctx, c.project, c.repo, c.ref); err != nil {
+	ref := c.ref
+	if strings.Contains(ref, ":") {
+		ref = m.Digest.String()
+	}
+	err = c.catalog.DeleteManifest(c.ctx, c.project, c.repo, ref)
+	if weft.KindOf(err) == weft.NotFound { // by another request just now
+		return errManifestUnknown
+	}
+	if err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusAccepted)
@@ -110,19 +133,29 @@ func (c *call) putManifest() error {
 	if err != nil {
 		return err
 	}
-	m, err := readManifest(text, c.r.Header.Get("Content-Type"))
+	m, err := readManifest(text, c.r.Header.Get("Content-Type"), func(n called) (weft.Digest, error) {
+		d, known, err := c.lookUp(c.ctx, n)
+		if err != nil || !known {
+			return d, orUnknown(err, &failure{http.StatusNotFound, manifestBlobUnknown, "the repository does not have " + n.String()})
+		}
+		return d, nil
+	})
 	if err != nil {
 		return err
 	}
-	if !want.IsZero() && want != m.Digest {
-		return fail(http.StatusBadRequest, digestInvalid, "the manifest has the digest "+m.Digest.String())
+	if tag != "" {
+		want = calledBy(m.Digest)
 	}
 	if err := c.checkParts(m); err != nil {
 		return err
 	}
 	err = pinned(c.ctx, c.catalog, func(pin string, until time.Time) error {
-		if _, err := c.content.Put(c.ctx, pin, until, m.Digest, m.Size, bytes.NewReader(text)); err != nil {
+		got, err := c.content.Put(c.ctx, pin, until, m.Digest, m.Size, bytes.NewReader(text))
+		if err != nil {
 			return fmt.Errorf("keep manifest: %w", err)
+		}
+		if err := c.check(c.ctx, want, got, pin); err != nil {
+			return err
 		}
 		return c.catalog.PutManifest(c.ctx, c.project, c.repo, m, tag)
 	})
@@ -133,23 +166,27 @@ func (c *call) putManifest() error {
 		return err
 	}
 	head := c.w.Header()
-	if !m.Subject.IsZero() {
-		head.Set("Oci-Subject", m.Subject.String()) // says that referrers are kept
+	if subject := (called{m.Subject, m.Subject512}); subject != (called{}) {
+		head.Set("Oci-Subject", subject.String()) // says that referrers are kept
 	}
-	head.Set("Location", "/v2/"+c.repo+"/manifests/"+m.Digest.String())
-	head.Set(digestHeader, m.Digest.String())
+	head.Set("Location", "/v2/"+c.repo+"/manifests/"+want.String())
+	head.Set(digestHeader, want.String())
 	head.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil
 }
 
 func (c *call) manifestBody() ([]byte, error) {
+	tooLarge := fail(http.StatusRequestEntityTooLarge, sizeInvalid, "a manifest has at most 4 MiB")
+	if c.r.ContentLength > maxManifest {
+		return nil, tooLarge
+	}
 	text, err := io.ReadAll(io.LimitReader(body(c.w, c.r), maxManifest+1))
 	if err != nil {
 		return nil, fail(http.StatusBadRequest, manifestInvalid, "the body broke off")
 	}
 	if len(text) > maxManifest {
-		return nil, fail(http.StatusRequestEntityTooLarge, sizeInvalid, "a manifest has at most 4 MiB")
+		return nil, tooLarge
 	}
 	return text, nil
 }
@@ -176,8 +213,19 @@ func (c *call) checkParts(m weft.ImageManifest) error {
 	return nil
 }
 
+// A resolver finds the address of what a manifest calls by some name.
+type resolver func(called) (weft.Digest, error)
+
+// sha256Only is for manifests of other registries, whose parts are pulled by their address.
+func sha256Only(n called) (weft.Digest, error) {
+	if !n.long.IsZero() {
+		return weft.Digest{}, fail(http.StatusBadRequest, unsupported, "images of other registries are pulled by sha256 only, not by "+n.String())
+	}
+	return n.digest, nil
+}
+
 // readManifest checks a manifest's text and tells what it refers to.
-func readManifest(text []byte, contentType string) (weft.ImageManifest, error) {
+func readManifest(text []byte, contentType string, resolve resolver) (weft.ImageManifest, error) {
 	bad := func(why string) (weft.ImageManifest, error) {
 		return weft.ImageManifest{}, fail(http.StatusBadRequest, manifestInvalid, why)
 	}
@@ -205,36 +253,46 @@ func readManifest(text []byte, contentType string) (weft.ImageManifest, error) {
 	if m.ArtifactType == "" && doc.Config != nil {
 		m.ArtifactType = doc.Config.MediaType
 	}
-	return refer(m, doc)
+	return refer(m, doc, resolve)
 }
 
-// refer fills in the digests that the document refers to, each once.
-func refer(m weft.ImageManifest, doc document) (weft.ImageManifest, error) {
+// refer fills in the digests that the document refers to, each once. The subject may be
+// something that is not there, so it stays what it is called.
+func refer(m weft.ImageManifest, doc document, resolve resolver) (weft.ImageManifest, error) {
 	parts := doc.Layers
 	if doc.Config != nil {
 		parts = append([]descriptor{*doc.Config}, parts...)
 	}
 	var err error
-	if m.Blobs, err = digests(parts); err != nil {
+	if m.Blobs, err = digests(parts, resolve); err != nil {
 		return m, err
 	}
-	if m.Manifests, err = digests(doc.Manifests); err != nil {
+	if m.Manifests, err = digests(doc.Manifests, resolve); err != nil {
 		return m, err
 	}
 	if doc.Subject != nil {
-		m.Subject, err = parseDigest(doc.Subject.Digest)
+		subject, err := parseDigest(doc.Subject.Digest)
+		m.Subject, m.Subject512 = subject.digest, subject.long
+		return m, err
 	}
-	return m, err
+	return m, nil
 }
 
-func digests(ds []descriptor) ([]weft.Digest, error) {
+func digests(ds []descriptor, resolve resolver) ([]weft.Digest, error) {
 	var out []weft.Digest
 	for _, desc := range ds {
-		d, err := parseDigest(desc.Digest)
+		n, err := parseDigest(desc.Digest)
 		if err != nil {
 			return nil, err
 		}
-		if len(desc.URLs) == 0 && !slices.Contains(out, d) { // what has URLs is kept elsewhere
+		if len(desc.URLs) > 0 { // it is kept elsewhere
+			continue
+		}
+		d, err := resolve(n)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, d) {
 			out = append(out, d)
 		}
 	}

@@ -111,6 +111,8 @@ func TestLists(t *testing.T) {
 	}
 	s.do("ann", "GET", "/v2/r/tags/list?n=0", "").want(200, `"tags":[]`)
 	s.do("ann", "GET", "/v2/r/tags/list?n=x", "").want(400, "")
+	s.do("ann", "GET", "/v2/_catalog", "").want(200, `{"repositories":["r"]}`) // nothing but blobs is no image
+	s.pushManifest("ann", "q", "v1", "layer")
 	s.do("ann", "GET", "/v2/_catalog", "").want(200, `{"repositories":["q","r"]}`)
 	s.do("ann", "GET", "/v2/_catalog?n=1", "").want(200, `{"repositories":["q"]}`)
 }

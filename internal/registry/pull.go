@@ -113,7 +113,7 @@ func (p *pull) resolve(ctx context.Context) (weft.Digest, error) {
 	if err != nil {
 		return none, p.explain(err)
 	}
-	top, err := readManifest(got.Manifest, string(got.MediaType))
+	top, err := readManifest(got.Manifest, string(got.MediaType), sha256Only)
 	if err != nil {
 		return none, p.explain(err)
 	}
@@ -182,7 +182,7 @@ func (p *pull) takeImage(ctx context.Context, img v1.Image, tag string) error {
 	if err != nil {
 		return p.explain(err)
 	}
-	m, err := readManifest(text, string(mediaType))
+	m, err := readManifest(text, string(mediaType), sha256Only)
 	if err != nil {
 		return p.explain(err)
 	}

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-
-	"github.com/weft-dev/weft"
 )
 
 // A part is the kind of thing that a path names.
@@ -89,29 +87,4 @@ func splitRoute(s []string) (route, bool) {
 		return route{uploadPart, name(3), s[n-1]}, true
 	}
 	return route{}, false
-}
-
-// parseDigest reads the digest of a blob or manifest.
-func parseDigest(s string) (weft.Digest, error) {
-	algorithm, _, _ := strings.Cut(s, ":")
-	if algorithm == "sha512" || algorithm == "sha384" {
-		return weft.Digest{}, fail(http.StatusBadRequest, unsupported, "only sha256 digests are supported")
-	}
-	d, err := weft.ParseDigest(s)
-	if err != nil {
-		return d, fail(http.StatusBadRequest, digestInvalid, "this is not a digest: sha256: and 64 lower-case hexadecimal digits")
-	}
-	return d, nil
-}
-
-// parseReference reads what stands behind /manifests/: a digest or a tag.
-func parseReference(s string) (d weft.Digest, tag string, err error) {
-	if strings.Contains(s, ":") {
-		d, err = parseDigest(s)
-		return d, "", err
-	}
-	if !tagPattern.MatchString(s) {
-		return d, "", fail(http.StatusBadRequest, manifestInvalid, "this is not a tag: up to 128 letters, digits and . _ -")
-	}
-	return d, s, nil
 }

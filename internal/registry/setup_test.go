@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,13 +18,15 @@ import (
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/content"
 	"github.com/weft-dev/weft/internal/registry"
+	"github.com/weft-dev/weft/internal/store"
+	"github.com/weft-dev/weft/internal/store/storetest"
 )
 
 // A system is a registry that listens, and what it is made of. Whoever signs in as
 // a name works in the project of that name; the name "viewer" may only read.
 type system struct {
 	t       testing.TB
-	catalog *memory
+	catalog *store.Store
 	content *content.Dir
 	handler *registry.Handler
 	server  *httptest.Server
@@ -34,8 +37,28 @@ type system struct {
 
 func setup(t testing.TB) *system {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "weft.db")
+	s := listen(t, storetest.Open(t, "sqlite:"+file, store.Options{NoSync: true}))
+	t.Cleanup(func() { // before the server and the store are closed, as they were opened earlier
+		s.server.Close()
+		s.handler.Close(context.Background())
+		if n := pins(t, file); n > 0 {
+			t.Errorf("%d pins are still held", n)
+		}
+	})
+	return s
+}
+
+// eachDatabase runs a test with a system on each database at hand.
+func eachDatabase(t *testing.T, test func(s *system)) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, catalog *store.Store) { test(listen(t, catalog)) })
+}
+
+func listen(t testing.TB, catalog *store.Store) *system {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s := &system{t: t, catalog: newMemory(), dir: t.TempDir(), broken: make(chan struct{}, 16)}
+	s := &system{t: t, catalog: catalog, dir: t.TempDir(), broken: make(chan struct{}, 16)}
 	var err error
 	if s.content, err = content.Open(s.dir, s.catalog, log); err != nil {
 		t.Fatal(err)
@@ -51,12 +74,23 @@ func setup(t testing.TB) *system {
 	t.Cleanup(func() {
 		s.server.Close()
 		s.handler.Close(context.Background())
-		if n := s.catalog.pinned(); n > 0 {
-			t.Errorf("%d pins are still held", n)
-		}
 		s.content.Close()
 	})
 	return s
+}
+
+// pins counts the pins in a database of SQLite.
+func pins(t testing.TB, file string) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT count(*) FROM blob_pin").Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
 }
 
 func projectOf(name string) weft.ProjectID {

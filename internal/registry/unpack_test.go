@@ -109,7 +109,7 @@ func setupLayers(t testing.TB) *unpacker {
 	s := setup(t)
 	u := &unpacker{system: s, dir: filepath.Join(t.TempDir(), "layers")}
 	var err error
-	u.Layers, err = registry.OpenLayers(u.dir, s.content, s.content.Room, slog.New(slog.DiscardHandler))
+	u.Layers, err = registry.OpenLayers(u.dir, s.content, s.catalog, s.content.Room, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +415,7 @@ func TestUnpackDamaged(t *testing.T) {
 		t.Errorf("an image that is not there: %v", err)
 	}
 	full := weft.Errorf(weft.NoSpace, "full")
-	layers, err := registry.OpenLayers(filepath.Join(t.TempDir(), "l"), u.content, func(int64) error { return full }, slog.New(slog.DiscardHandler))
+	layers, err := registry.OpenLayers(filepath.Join(t.TempDir(), "l"), u.content, u.catalog, func(int64) error { return full }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

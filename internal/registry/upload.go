@@ -19,14 +19,14 @@ const copyBuffer = 256 << 10
 func (c *call) startUpload() error {
 	q := c.r.URL.Query()
 	if mount := q.Get("mount"); mount != "" {
-		d, err := parseDigest(mount)
+		n, err := parseDigest(mount)
 		if err != nil {
 			return err
 		}
-		if done, err := c.mountBlob(q.Get("from"), d); err != nil {
+		if done, err := c.mountBlob(q.Get("from"), n); err != nil {
 			return err
 		} else if done {
-			return c.answerBlob(d)
+			return c.answerBlob(n)
 		}
 	}
 	if q.Has("digest") {
@@ -47,10 +47,14 @@ func (c *call) takeWhole() error {
 	}
 	err = pinned(c.ctx, c.catalog, func(pin string, until time.Time) error {
 		in := &source{r: body(c.w, c.r)}
-		if _, err := c.content.Put(c.ctx, pin, until, want, c.r.ContentLength, in); err != nil {
+		got, err := c.content.Put(c.ctx, pin, until, want.digest, c.r.ContentLength, in)
+		if err != nil {
 			return in.blame(err)
 		}
-		return c.catalog.LinkBlob(c.ctx, c.project, c.repo, want, pin)
+		if err := c.check(c.ctx, want, got, pin); err != nil {
+			return err
+		}
+		return c.catalog.LinkBlob(c.ctx, c.project, c.repo, got.Digest, pin)
 	})
 	if err != nil {
 		return err
@@ -125,13 +129,13 @@ func (c *call) finish(u *upload) error {
 	if err != nil {
 		return fmt.Errorf("keep blob: %w", err)
 	}
-	if got.Digest != want {
-		return fail(http.StatusBadRequest, digestInvalid, "the bytes that arrived have the digest "+got.Digest.String())
+	if err := c.check(c.ctx, want, got, u.pin); err != nil {
+		return err
 	}
 	if err := c.catalog.LinkBlob(c.ctx, c.project, c.repo, got.Digest, u.pin); err != nil {
 		return err
 	}
-	return c.answerBlob(got.Digest)
+	return c.answerBlob(want)
 }
 
 // drop ends a session and releases its pin.
@@ -207,10 +211,10 @@ func (c *call) answerUpload(u *upload, status int) error {
 	return nil
 }
 
-func (c *call) answerBlob(d weft.Digest) error {
+func (c *call) answerBlob(n called) error {
 	head := c.w.Header()
-	head.Set("Location", "/v2/"+c.repo+"/blobs/"+d.String())
-	head.Set(digestHeader, d.String())
+	head.Set("Location", "/v2/"+c.repo+"/blobs/"+n.String())
+	head.Set(digestHeader, n.String())
 	head.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil

@@ -188,7 +188,10 @@ func (s *Store) Forget(ctx context.Context, blobs []weft.Digest, trees []weft.Di
 			}
 		}
 		sorted := slices.SortedFunc(slices.Values(blobs), compareDigests)
-		_, err := t.execDigests(ctx, sorted, "DELETE FROM blob WHERE state = $1 AND digest IN (", ")", blobDeleting)
+		if _, err := t.execDigests(ctx, sorted, "DELETE FROM blob WHERE state = $1 AND digest IN (", ")", blobDeleting); err != nil {
+			return err
+		}
+		_, err := t.execDigests(ctx, sorted, "DELETE FROM blob_alias WHERE NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = blob_alias.digest) AND digest IN (", ")")
 		return err
 	})
 	if err != nil {

@@ -29,7 +29,8 @@ func (s *Store) LinkBlob(ctx context.Context, project weft.ProjectID, repo strin
 		if held == 0 {
 			return weft.Errorf(weft.Conflict, "blob %s is not held by this upload (any more)", d).WithAdvice("send it again")
 		}
-		_, err := t.exec(ctx, "INSERT INTO repo_blob (project, repo, digest) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", project, repo, d)
+		_, err := t.exec(ctx, "INSERT INTO repo_blob (project, repo, digest, used_at) VALUES ($1, $2, $3, $4)"+
+			" ON CONFLICT (project, repo, digest) DO UPDATE SET used_at = excluded.used_at", project, repo, d, micros(t.now))
 		return err
 	})
 	if err != nil {
@@ -49,10 +50,13 @@ func (s *Store) HasBlob(ctx context.Context, project weft.ProjectID, repo string
 	return b, found, err
 }
 
-// UnlinkBlob takes a blob out of a repository. Its bytes are collected once nothing else
-// refers to them.
+// UnlinkBlob takes a blob out of a repository, unless it is part of an image that is
+// protected (see DeleteManifest). Its bytes are collected once nothing else refers to them.
 func (s *Store) UnlinkBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) error {
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		if err := t.refuseUsedBlob(ctx, project, repo, d); err != nil {
+			return err
+		}
 		_, err := t.exec(ctx, "DELETE FROM repo_blob WHERE project = $1 AND repo = $2 AND digest = $3", project, repo, d)
 		return err
 	})
@@ -65,10 +69,10 @@ func (s *Store) PutManifest(ctx context.Context, project weft.ProjectID, repo st
 		if err := t.holdBlobs(ctx, append(slices.Clone(m.Blobs), m.Digest)); err != nil {
 			return err
 		}
-		if err := t.hasParts(ctx, project, repo, m); err != nil {
+		if err := t.putManifest(ctx, project, repo, m); err != nil {
 			return err
 		}
-		if err := t.putManifest(ctx, project, repo, m); err != nil || tag == "" {
+		if err := t.hasParts(ctx, project, repo, m); err != nil || tag == "" {
 			return err
 		}
 		_, err := t.exec(ctx, "INSERT INTO image_tag (project, repo, tag, digest) VALUES ($1, $2, $3, $4)"+
@@ -81,13 +85,15 @@ func (s *Store) PutManifest(ctx context.Context, project weft.ProjectID, repo st
 	return nil
 }
 
+// hasParts makes sure that the repository has the parts of a manifest, and keeps them from
+// being collected (see collectimage.go) until the transaction ends.
 func (t *tx) hasParts(ctx context.Context, project weft.ProjectID, repo string, m weft.ImageManifest) error {
 	for _, part := range []struct {
 		what, table string
 		digests     []weft.Digest
 	}{{"blob", "repo_blob", m.Blobs}, {"manifest", "image_manifest", m.Manifests}} {
 		for _, d := range part.digests {
-			found, err := t.row(ctx, "SELECT 1 FROM "+part.table+" WHERE project = $1 AND repo = $2 AND digest = $3", []any{project, repo, d}, new(int))
+			found, err := t.row(ctx, "SELECT 1 FROM "+part.table+" WHERE project = $1 AND repo = $2 AND digest = $3"+t.s.forShare, []any{project, repo, d}, new(int))
 			if err != nil {
 				return err
 			}
@@ -100,9 +106,9 @@ func (t *tx) hasParts(ctx context.Context, project weft.ProjectID, repo string, 
 }
 
 func (t *tx) putManifest(ctx context.Context, project weft.ProjectID, repo string, m weft.ImageManifest) error {
-	_, err := t.exec(ctx, "INSERT INTO image_manifest (project, repo, digest, media_type, size, subject, artifact_type, created_at)"+
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (project, repo, digest) DO UPDATE SET media_type = excluded.media_type",
-		project, repo, m.Digest, m.MediaType, m.Size, m.Subject, m.ArtifactType, micros(t.now))
+	_, err := t.exec(ctx, "INSERT INTO image_manifest (project, repo, digest, media_type, size, subject, subject512, artifact_type, created_at)"+
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, repo, digest) DO UPDATE SET media_type = excluded.media_type, spare_at = NULL",
+		project, repo, m.Digest, m.MediaType, m.Size, m.Subject, m.Subject512, m.ArtifactType, micros(t.now))
 	if err != nil {
 		return err
 	}
@@ -117,10 +123,10 @@ func (t *tx) putManifest(ctx context.Context, project weft.ProjectID, repo strin
 	return t.insert(ctx, "INSERT INTO image_ref (project, repo, manifest, nth, kind, digest) VALUES ", 6, args, " ON CONFLICT DO NOTHING")
 }
 
-const manifestColumns = "m.digest, m.media_type, m.size, m.subject, m.artifact_type"
+const manifestColumns = "m.digest, m.media_type, m.size, m.subject, m.subject512, m.artifact_type"
 
 func scanManifest(r scanner) (m weft.ImageManifest, err error) {
-	err = r.Scan(&m.Digest, &m.MediaType, &m.Size, &m.Subject, &m.ArtifactType)
+	err = r.Scan(&m.Digest, &m.MediaType, &m.Size, &m.Subject, &m.Subject512, &m.ArtifactType)
 	return m, err
 }
 
@@ -169,30 +175,24 @@ func (t *tx) manifestParts(ctx context.Context, project weft.ProjectID, repo str
 	}, "SELECT kind, digest FROM image_ref WHERE project = $1 AND repo = $2 AND manifest = $3 ORDER BY nth", project, repo, m.Digest)
 }
 
-// DeleteManifest removes a tag or, by digest, a manifest with all of its tags. Blobs of
-// the manifest that no other in the repository has leave the repository with it.
+// DeleteManifest removes a tag or, by digest, a manifest with all of its tags. What a
+// Plan names, or a Run is made of, is not removed but is a Conflict that says so. Blobs
+// that no other manifest has leave the repository by CollectImages, so as not to be taken
+// from a push that goes on.
 func (s *Store) DeleteManifest(ctx context.Context, project weft.ProjectID, repo, ref string) error {
 	err := s.ledger(ctx, func(ctx context.Context, t *tx) error {
 		m, err := t.manifest(ctx, project, repo, ref)
 		if err != nil {
 			return err
 		}
+		if err := t.refuseUsed(ctx, project, repo, m.Digest, ref); err != nil {
+			return err
+		}
 		if _, err := weft.ParseDigest(ref); err != nil {
 			_, err := t.exec(ctx, "DELETE FROM image_tag WHERE project = $1 AND repo = $2 AND tag = $3", project, repo, ref)
 			return err
 		}
-		for _, query := range []string{
-			"DELETE FROM image_tag WHERE project = $1 AND repo = $2 AND digest = $3",
-			"DELETE FROM image_ref WHERE project = $1 AND repo = $2 AND manifest = $3",
-			"DELETE FROM image_manifest WHERE project = $1 AND repo = $2 AND digest = $3",
-		} {
-			if _, err := t.exec(ctx, query, project, repo, m.Digest); err != nil {
-				return err
-			}
-		}
-		_, err = t.execDigests(ctx, m.Blobs, "DELETE FROM repo_blob WHERE project = $1 AND repo = $2 AND NOT EXISTS (SELECT 1 FROM image_ref i"+
-			" WHERE i.project = repo_blob.project AND i.repo = repo_blob.repo AND i.digest = repo_blob.digest) AND digest IN (", ")", project, repo)
-		return err
+		return t.deleteManifest(ctx, project, repo, m.Digest)
 	})
 	if err != nil {
 		return fmt.Errorf("delete manifest: %w", err)
@@ -200,15 +200,31 @@ func (s *Store) DeleteManifest(ctx context.Context, project weft.ProjectID, repo
 	return nil
 }
 
-// Referrers returns the manifests of the repository whose subject is a digest.
-func (s *Store) Referrers(ctx context.Context, project weft.ProjectID, repo string, subject weft.Digest) ([]weft.ImageManifest, error) {
+func (t *tx) deleteManifest(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) error {
+	for _, query := range []string{
+		"DELETE FROM image_tag WHERE project = $1 AND repo = $2 AND digest = $3",
+		"DELETE FROM image_ref WHERE project = $1 AND repo = $2 AND manifest = $3",
+		"DELETE FROM image_manifest WHERE project = $1 AND repo = $2 AND digest = $3",
+	} {
+		if _, err := t.exec(ctx, query, project, repo, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Referrers returns the manifests of the repository whose subject is what is called by
+// either digest; one of them may be zero.
+func (s *Store) Referrers(ctx context.Context, project weft.ProjectID, repo string, subject weft.Digest, subject512 weft.Digest512) ([]weft.ImageManifest, error) {
 	var found []weft.ImageManifest
 	err := s.read(ctx, func(t *tx) error {
 		err := t.rows(ctx, func(r scanner) error {
 			m, err := scanManifest(r)
 			found = append(found, m)
 			return err
-		}, "SELECT "+manifestColumns+" FROM image_manifest m WHERE m.project = $1 AND m.repo = $2 AND m.subject = $3 ORDER BY m.digest", project, repo, subject)
+		}, "SELECT "+manifestColumns+" FROM image_manifest m WHERE m.project = $1 AND m.repo = $2"+
+			" AND (m.subject = $3 OR m.subject512 = $4 OR m.subject512 IN (SELECT alias FROM blob_alias WHERE digest = $3)) ORDER BY m.digest",
+			project, repo, subject, subject512)
 		for i := range found {
 			if err == nil {
 				err = t.manifestParts(ctx, project, repo, &found[i])

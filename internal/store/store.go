@@ -23,6 +23,10 @@ type Options struct {
 	// at once, before it is blocked; 0 is weft.DefaultRunLimit.
 	RunLimit int64
 
+	// ImageHere reports whether an image that a Plan names is one of the embedded registry.
+	// nil: those that name no registry, or weft.EmbeddedRegistry.
+	ImageHere func(weft.Image) bool
+
 	// NoSync does not wait for the disk. It is for tests: a crash of the machine may
 	// lose or break the database.
 	NoSync bool
@@ -41,7 +45,8 @@ type Store struct {
 	access *access
 	close  []func() error // in the order to be called
 
-	runLimit int64
+	runLimit  int64
+	imageHere func(weft.Image) bool
 
 	announce func() // tells other processes of a commit; nil where there are none
 }
@@ -66,9 +71,12 @@ type transaction interface {
 // Open opens the database that url names, "sqlite:PATH" or "postgres://…", and brings
 // its schema up to date. ctx bounds the opening only.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	s := &Store{log: o.Log, runLimit: o.RunLimit, access: newAccess()}
+	s := &Store{log: o.Log, runLimit: o.RunLimit, imageHere: o.ImageHere, access: newAccess()}
 	if s.runLimit == 0 {
 		s.runLimit = weft.DefaultRunLimit
+	}
+	if s.imageHere == nil {
+		s.imageHere = func(i weft.Image) bool { return i.Registry() == "" || i.Registry() == weft.EmbeddedRegistry }
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
