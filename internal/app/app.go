@@ -29,5 +29,5 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "weft:", err)
 		return 1
 	}
-	return cli.Main(ctx, env, os.Args[1:], newServe(env), newConfig(env))
+	return cli.Main(ctx, env, os.Args[1:], newServe(env), newConfig(env), newAdmin(env))
 }

@@ -223,8 +223,11 @@ func (c Config) databaseURL() string {
 	if c.Database != "" {
 		return c.Database
 	}
-	return "sqlite:" + filepath.Join(c.State, "weft.db")
+	return "sqlite:" + filepath.Join(c.State, databaseFile)
 }
+
+// databaseFile is SQLite's, in the state directory.
+const databaseFile = "weft.db"
 
 // write prints the settings as a file that --config takes, with secrets hidden.
 func (c Config) write() (string, error) {

@@ -52,6 +52,7 @@ type process struct {
 	engine   *engine.Engine
 	server   *server.Server
 
+	checks   []operate.Check // for the doctor; p.check adds one
 	closers  []func() error
 	reloader *reloader
 }
@@ -108,6 +109,11 @@ func (p *process) openState(ctx context.Context, _ *prometheus.Registry) (err er
 	}
 	if p.keys, err = identity.OpenKeys(p.state.path("keys.json")); err != nil {
 		return err
+	}
+	if p.Database == "" {
+		if err := p.state.keepPrivate(databaseFile); err != nil {
+			return err
+		}
 	}
 	if p.store, err = store.Open(ctx, p.databaseURL(), store.Options{Log: p.log, RunLimit: p.RunLimit, ImageHere: p.imageHere}); err != nil {
 		return err
@@ -244,6 +250,7 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Commit:            commit,
 		Log:               p.log,
 		Proxies:           proxies,
+		Diagnose:          p.diagnose,
 	})
 	return nil
 }

@@ -19,7 +19,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	const file = "../../docs/cli.md"
 	env := cli.Env{Version: "v0"}
 	root := cli.New(env)
-	root.AddCommand(newServe(env), newConfig(env))
+	root.AddCommand(newServe(env), newConfig(env), newAdmin(env))
 	var b bytes.Buffer
 	if err := cli.WriteReference(&b, root); err != nil {
 		t.Fatal(err)

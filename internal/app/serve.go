@@ -75,6 +75,9 @@ func serve(ctx context.Context, c Config, again *reloader, env cli.Env) error {
 	if err != nil {
 		return closeAfter(err, listener.Close)
 	}
+	if err := p.sayWhere(); err != nil {
+		return closeAfter(err, p.close)
+	}
 	if err := leaveProfile(p); err != nil {
 		log.Warn("no profile was left for the local user", "error", err)
 	}

@@ -64,6 +64,16 @@ func (s *state) close() error { return s.lock.Close() }
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
+// keepPrivate makes a file that only the owner of the directory can read, if it is not
+// there; SQLite makes those beside its database in the same mode.
+func (s *state) keepPrivate(name string) error {
+	f, err := os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return weft.Errorf(weft.Invalid, "state directory: %w", err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
 // adminToken returns the administrator's token, which is made at the first start and
 // readable for the owner of the directory only.
 func (s *state) adminToken() (string, error) {

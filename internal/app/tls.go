@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -194,9 +195,22 @@ func (p *process) accept(ctx context.Context, g *errgroup.Group, h *http.Server)
 
 // trust returns what a client has to trust to reach the server by a URL, in PEM.
 func (p *process) trust(serverURL string) ([]byte, error) {
+	if p.certs == nil {
+		return nil, nil
+	}
+	return trustOf(p.state.dir, serverURL)
+}
+
+// trustOf returns what a client has to trust to reach the server of a state directory by
+// a URL, in PEM; nothing where its system's authorities will do, or no TLS is spoken.
+func trustOf(state, serverURL string) ([]byte, error) {
 	u, err := url.Parse(serverURL)
 	if err != nil || u.Scheme != "https" {
 		return nil, err
 	}
-	return p.certs.Trust(u.Hostname())
+	certs, err := operate.OpenCerts(filepath.Join(state, certsDir))
+	if err != nil {
+		return nil, err
+	}
+	return certs.Trust(u.Hostname())
 }

@@ -144,6 +144,20 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{cmd, fmt.Errorf(format, args...)}
 }
 
+// NewGroup returns a command, to be added to the root, that only has others below it.
+func NewGroup(env Env, use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := newGroup(env, use, short, subs...)
+	cmd.GroupID = setupGroup
+	return cmd
+}
+
+// NewSubgroup returns such a command to be added to a group.
+func NewSubgroup(env Env, use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := newGroup(env, use, short, subs...)
+	cmd.GroupID = ""
+	return cmd
+}
+
 // newGroup returns a command that only has others below it.
 func newGroup(env Env, use, short string, subs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{

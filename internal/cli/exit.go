@@ -17,8 +17,13 @@ const (
 	exitUsage       = 2
 	exitRunFailed   = 11
 	exitTimeout     = 12
+	exitFault       = 13
 	exitInterrupted = 130
 )
+
+// ErrFault ends a command that has told of faults, in its own words, with the code for
+// that.
+var ErrFault error = exitError{code: exitFault}
 
 // exitCodes maps kinds of errors to exit codes. Kinds that are missing exit with 1.
 var exitCodes = map[weft.Kind]int{
@@ -49,6 +54,7 @@ const exitCodesHelp = `Every weft command ends with one of these codes:
    10   the server's disk is full
    11   weft run wait: a run failed
    12   weft run wait: the time was up before the runs ended
+   13   weft admin doctor: something does not work
   130   interrupted
 
 Extension commands end with the code of the extension.`

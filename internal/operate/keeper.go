@@ -207,8 +207,23 @@ func (k *Keeper) Config() *tls.Config {
 	return c
 }
 
-// Trust is that of the Keeper's Certs.
-func (k *Keeper) Trust(name string) ([]byte, error) { return k.certs.Trust(name) }
+// Findings is that of the Keeper's Certs.
+func (k *Keeper) Findings(now time.Time) []Finding { return k.certs.Findings(now) }
+
+// Covers is an error when no certificate that the server shows is for a name or address.
+func (c *Certs) Covers(name string) error {
+	var known []string
+	for _, file := range []string{ownFile, serverFile} {
+		if p, err := c.pair(file); err == nil {
+			if p.leaf().VerifyHostname(name) == nil {
+				return nil
+			}
+			known = append(known, namesOf(p.leaf())...)
+		}
+	}
+	return weft.Errorf(weft.Invalid, "the server's certificate is not for %s, but for %s", name, strings.Join(known, ", ")).
+		WithAdvice("add it to the setting tls-names; the server makes a certificate for it when it starts, or reads its settings again")
+}
 
 // Trust returns, in PEM, the authorities that a client needs to be sure of the server by
 // a name or address; nothing when those of its system will do.

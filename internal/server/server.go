@@ -28,6 +28,7 @@ type Config struct {
 	Offer    func(context.Context) (Offer, error) // what Runs can get
 	Ready    func(context.Context) error          // optional: nil when the process can serve
 	Registry http.Handler                         // optional: answers /v2/
+	Diagnose func(context.Context) []api.Finding  // optional: what is wrong with the system
 	Console  http.Handler                         // optional: answers what is not the API
 	Metrics  *prometheus.Registry                 // optional: what /metrics shows beside the server's own
 
@@ -91,6 +92,7 @@ func (s *Server) routes() {
 	s.eventRoutes()
 	s.imageRoutes()
 	s.systemRoutes()
+	s.doctorRoutes()
 	s.describeNull()
 }
 
