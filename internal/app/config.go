@@ -20,6 +20,7 @@ import (
 	yamlv3 "gopkg.in/yaml.v3"
 
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/identity"
 )
 
 // A Config is everything that can be set about `weft serve`. It is filled from
@@ -48,6 +49,10 @@ type Config struct {
 	PlainHTTP bool           `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
 	Proxies   []string       `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
 	Registry  RegistryConfig `koanf:"registry" yaml:"registry"`
+
+	SignIn identity.SignIn `koanf:"sign-in" yaml:"sign-in"` // how long sessions and tokens last
+	OIDC   identity.OIDC   `koanf:"oidc" yaml:"oidc"`       // OpenID providers by which people sign in
+	LDAP   identity.LDAP   `koanf:"ldap" yaml:"ldap"`       // the directory by which they do
 }
 
 const defaultLogLimit = "10G"
@@ -63,6 +68,7 @@ func defaultConfig() Config {
 		LogLevel:    "info",
 		LogFormat:   "text",
 		Registry:    defaultRegistry,
+		SignIn:      identity.DefaultSignIn(),
 	}
 }
 
@@ -205,6 +211,9 @@ func (c Config) check() error {
 		}
 	}
 	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if err := c.signInSettings().Check(); err != nil {
 		return err
 	}
 	if _, err := c.Egress.policy(); err != nil {

@@ -224,6 +224,10 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		anonymous = &admin
 	}
 	guard := server.NewGuard(p.store, anonymous)
+	signIn, err := p.openSignIn(guard)
+	if err != nil {
+		return err
+	}
 	p.registry = registry.NewHandler(registry.Config{
 		Catalog: p.store, Content: p.content, Log: p.log,
 		Authorise: func(r *http.Request, v weft.Verb) (weft.ProjectID, error) {
@@ -241,6 +245,7 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Store:             p.store,
 		Content:           contents{p.content},
 		Logs:              logs{p.executor, p.content},
+		SignIn:            signIn,
 		Offer:             p.offer,
 		Registry:          p.registry,
 		Metrics:           metrics,

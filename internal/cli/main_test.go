@@ -55,7 +55,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TZ", "UTC")
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonCmd, "exits": exitsCmd, "same": sameCmd, "saved-image": savedImageCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonCmd, "exits": exitsCmd, "same": sameCmd, "saved-image": savedImageCmd, "let-in": letInCmd},
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/weft-dev/weft/internal/content"
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
+	"github.com/weft-dev/weft/internal/identity"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
 	"github.com/weft-dev/weft/internal/store"
@@ -34,7 +35,10 @@ type world struct {
 	close func()
 }
 
-const testToken = "the-token-of-this-test"
+const (
+	testToken    = "the-token-of-this-test"
+	testPassword = "the-password-of-hanako"
+)
 
 // newWorld starts a server that keeps everything in a directory.
 func newWorld(t testing.TB, dir string) *world {
@@ -59,6 +63,16 @@ func newWorld(t testing.TB, dir string) *world {
 	_, err = db.EnsureAdmin(ctx, server.HashToken(testToken))
 	check(err)
 	guard := server.NewGuard(db, nil)
+	guard.AcceptSessions(db)
+	keys, err := identity.OpenKeys(filepath.Join(dir, "keys.json"))
+	check(err)
+	signIn, err := identity.New(identity.Config{Store: db, Keys: keys, Settings: identity.Settings{SignIn: identity.DefaultSignIn()}, Getenv: func(string) string { return "" }, Log: log, DevicePause: time.Second})
+	check(err)
+	hash, err := identity.HashPassword(testPassword)
+	check(err)
+	if _, err := db.CreateUser(ctx, weft.User{Name: "hanako", Kind: weft.Person}, hash, weft.Member); weft.KindOf(err) != weft.Conflict {
+		check(err)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	images := registry.NewHandler(registry.Config{Catalog: db, Content: files, Log: log,
@@ -66,7 +80,7 @@ func newWorld(t testing.TB, dir string) *world {
 			who, err := guard.Authorise(r, v, "image")
 			return who.Project, err
 		}})
-	s := server.New(server.Config{Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Registry: images, Log: log,
+	s := server.New(server.Config{Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Registry: images, SignIn: signIn, Log: log,
 		Offer: func(ctx context.Context) (server.Offer, error) {
 			c, err := fake.Capacity(ctx)
 			return server.Offer{Resources: c.Resources, Labels: c.Labels}, err

@@ -27,8 +27,8 @@ func (s *Service) BeginDevice(ctx context.Context, client, from string) (weft.De
 	if err := s.devices.take(from); err != nil {
 		return weft.DeviceCodes{}, err
 	}
-	codes := weft.DeviceCodes{DeviceCode: newSecret(), Life: deviceLife, Pause: devicePause}
-	d := weft.Device{Client: shorten(clean(client), maxClient), From: from, ExpiresAt: time.Now().Add(deviceLife), Interval: devicePause}
+	codes := weft.DeviceCodes{DeviceCode: newSecret(), Life: deviceLife, Pause: s.pause}
+	d := weft.Device{Client: shorten(clean(client), maxClient), From: from, ExpiresAt: time.Now().Add(deviceLife), Interval: s.pause}
 	for {
 		d.UserCode = newUserCode()
 		err := s.store.CreateDevice(ctx, d, hashSecret(codes.DeviceCode))

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -97,6 +98,8 @@ type Config struct {
 	Settings Settings
 	Getenv   func(string) string // for secrets that are not in files
 	Log      *slog.Logger
+
+	DevicePause time.Duration // between a program's questions whether it is let in; 0 is 5 s
 }
 
 // How often one address may fail: to sign in or to type a code, and to begin the sign-in
@@ -119,6 +122,7 @@ type Service struct {
 	nobody  string // a password hash that nobody's password has
 	fails   *limit
 	devices *limit
+	pause   time.Duration // between a program's questions
 	turns   turns
 }
 
@@ -135,7 +139,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: c.Store, keys: c.Keys, log: c.Log, env: c.Getenv, nobody: nobody, fails: newLimit(failBurst, failRefill), devices: newLimit(deviceBurst, deviceRefill)}
+	s := &Service{store: c.Store, keys: c.Keys, log: c.Log, env: c.Getenv, nobody: nobody, fails: newLimit(failBurst, failRefill), devices: newLimit(deviceBurst, deviceRefill), pause: cmp.Or(c.DevicePause, devicePause)}
 	return s, s.Reload(c.Settings)
 }
 

@@ -143,7 +143,7 @@ func (d *directory) signIn(ctx context.Context, name, password string) (Person, 
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultInappropriateAuthentication), errors.Is(err, errNobody):
 		return Person{}, wrong
 	case err != nil:
-		return Person{}, weft.Errorf(weft.Unavailable, "the directory does not answer as it should: %w", err).WithAdvice("try again in a while")
+		return Person{}, because(weft.Errorf(weft.Unavailable, "the directory does not answer as it should").WithAdvice("try again in a while"), err)
 	}
 	return d.person(e, groups)
 }
@@ -160,7 +160,7 @@ func (d *directory) dial(ctx context.Context) (*ldap.Conn, error) {
 		}
 		errs = append(errs, err)
 	}
-	return nil, weft.Errorf(weft.Unavailable, "the directory cannot be reached just now: %w", errors.Join(errs...)).WithAdvice("try again in a while")
+	return nil, because(weft.Errorf(weft.Unavailable, "the directory cannot be reached just now").WithAdvice("try again in a while"), errors.Join(errs...))
 }
 
 func (d *directory) dialOne(ctx context.Context, s string) (*ldap.Conn, error) {

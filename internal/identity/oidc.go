@@ -174,9 +174,17 @@ func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
 		p.pause = min(max(2*p.pause, firstPause), lastPause)
 		p.next = time.Now().Add(p.pause)
 	}
-	return nil, weft.Errorf(weft.Unavailable, "%s cannot be reached just now: %w", p.title(), p.err).
-		WithAdvice("sign in another way, or try again in a while")
+	return nil, p.unreached(p.err)
 }
+
+// unreached says to whoever wants to sign in that the provider does not serve; why is for
+// the log.
+func (p *provider) unreached(cause error) error {
+	return because(weft.Errorf(weft.Unavailable, "%s cannot be reached just now", p.title()).WithAdvice("sign in another way, or try again in a while"), cause)
+}
+
+// because adds a cause that the log is to have, and the one who asked is not.
+func because(e *weft.Error, cause error) error { return fmt.Errorf("%w: %v", e, cause) }
 
 // config returns what the code flow takes.
 func (p *provider) config(found *oidc.Provider, redirect string) *oauth2.Config {
@@ -239,7 +247,7 @@ func (p *provider) finish(ctx context.Context, f flow, q url.Values) (Person, er
 		if errors.As(err, &answered) {
 			return Person{}, refuse("it does not take the code (%.100s)", answered.ErrorCode)
 		}
-		return Person{}, weft.Errorf(weft.Unavailable, "%s cannot be reached just now: %w", p.title(), err)
+		return Person{}, p.unreached(err)
 	}
 	raw, _ := token.Extra("id_token").(string) // the verifier refuses what is none
 	claims, err := p.verify(ctx, found, raw, token.AccessToken, f.Nonce)

@@ -14,25 +14,32 @@ import (
 // A Guard tells who makes a request, and decides by weft.May what they may do.
 type Guard struct {
 	principals Principals
+	sessions   Sessions // nil: cookies are nothing
 	anonymous  *weft.Principal
 }
 
 // NewGuard returns a Guard. If anonymous is not nil, everyone is that principal,
 // whatever credentials they send: that is for networks that are trusted.
-func NewGuard(p Principals, anonymous *weft.Principal) *Guard { return &Guard{p, anonymous} }
+func NewGuard(p Principals, anonymous *weft.Principal) *Guard {
+	return &Guard{principals: p, anonymous: anonymous}
+}
 
 // HashToken returns the form in which tokens are kept: who reads the database cannot
 // sign in, and the time that a look-up takes tells nothing about other tokens.
 func HashToken(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // Authenticate returns who makes a request. The token is sent as Bearer, or as the
-// password of Basic, which is how knit, docker and skopeo send it.
+// password of Basic, which is how knit, docker and skopeo send it. Browsers send the
+// cookie of their session instead.
 func (g *Guard) Authenticate(r *http.Request) (weft.Principal, error) {
 	if g.anonymous != nil {
 		return *g.anonymous, nil
 	}
 	token := tokenOf(r)
 	if token == "" {
+		if p, found, err := g.bySession(r); found {
+			return p, err
+		}
 		return weft.Principal{}, weft.Errorf(weft.Unauthenticated, "this server wants to know who is asking").
 			WithAdvice("send a token: the serving user's is in the file admin.token of the state directory; set WEFT_TOKEN to it, " +
 				"or write it into the apiRoot of a knit profile, like https://weft:TOKEN@host/api")

@@ -26,6 +26,7 @@ type Config struct {
 	Content  Content
 	Logs     Logs
 	Offer    func(context.Context) (Offer, error) // what Runs can get
+	SignIn   SignIn                               // lets people in
 	Ready    func(context.Context) error          // optional: nil when the process can serve
 	Registry http.Handler                         // optional: answers /v2/
 	Diagnose func(context.Context) []api.Finding  // optional: what is wrong with the system
@@ -93,6 +94,7 @@ func (s *Server) routes() {
 	s.imageRoutes()
 	s.systemRoutes()
 	s.doctorRoutes()
+	s.signInRoutes()
 	s.describeNull()
 }
 
