@@ -11,6 +11,11 @@ type Save struct {
 	Trees map[DataID]Tree // for Done and Failed: what the outputs and the log were sealed to
 	Keep  bool            // go on holding the lease
 	Due   time.Time       // not to be claimed before; zero is at once
+
+	// Again, when it is not zero, has a Run that failed tried again by itself: in the
+	// same transaction it becomes waiting, to be claimed from then on, with Why.
+	Again time.Time
+	Why   string
 }
 
 // A Push is what becomes of an upload or an import whose content is sealed: the Run

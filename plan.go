@@ -11,8 +11,8 @@ import (
 
 // A Plan says how Data are made from other Data: a container image, where its
 // inputs and outputs are mounted, and the tags that select and mark them. A user
-// registers it. Afterwards only Active, Resources, ServiceAccount, Annotations and
-// AllowRuns can change.
+// registers it. Afterwards only Active, Resources, Policy, ServiceAccount, Annotations
+// and AllowRuns can change.
 type Plan struct {
 	ID        PlanID
 	Project   ProjectID
@@ -34,6 +34,8 @@ type Plan struct {
 	Resources      Resources
 	ServiceAccount string
 	Annotations    Annotations // sorted
+	Env            []Variable  // of its programs, sorted by name
+	Policy         Policy
 
 	// AllowRuns is how many pending Runs this Plan may make at once; 0 is the
 	// system's limit. PendingRuns is how many it would make while it is blocked
@@ -79,12 +81,13 @@ func (p Plan) Normalize() Plan {
 	p.OnNode = OnNode{sortedLabels(p.OnNode.May), sortedLabels(p.OnNode.Prefer), sortedLabels(p.OnNode.Must)}
 	p.Annotations = NewAnnotations(p.Annotations...)
 	p.Resources = p.Resources.WithDefaults()
+	p.Env = sortVariables(p.Env)
 	return p
 }
 
 // Identity returns a digest of everything that makes a plan what it is: image,
-// entrypoint, args, inputs, outputs, log and on_node. Two plans of one project with
-// the same identity are equal, and the second is refused. Active, resources,
+// entrypoint, args, inputs, outputs, log, on_node and environment. Two plans of one project with
+// the same identity are equal, and the second is refused. Active, resources, policy,
 // service account and annotations are not part of it.
 func (p Plan) Identity() Digest {
 	h := sha256.New()
@@ -113,6 +116,12 @@ func (p Plan) Identity() Digest {
 	}
 	if p.Log != nil {
 		put(append([]string{"log"}, p.Log.Tags.Strings()...)...)
+	}
+	if len(p.Env) > 0 {
+		put("env")
+		for _, v := range p.Env {
+			put(v.Name, v.Value, v.Secret)
+		}
 	}
 	return Digest(h.Sum(nil))
 }

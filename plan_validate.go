@@ -58,6 +58,12 @@ func (p Plan) Validate() error {
 			return Errorf(Invalid, "entrypoint or args: %q is not UTF-8 text without NUL", clip(word))
 		}
 	}
+	if err := validateVariables(p.Env); err != nil {
+		return err
+	}
+	if err := p.Policy.Validate(); err != nil {
+		return err
+	}
 	return ValidateServiceAccount(p.ServiceAccount)
 }
 

@@ -49,6 +49,9 @@ type RunView struct {
 	Run  Run
 	Plan Plan
 	Next string // position for Page.After
+
+	Past []Past // attempts before the present one, the first first; of a single Run only
+	By   string // name of whoever caused it; of a single Run only
 }
 
 // A DataView is a Data with its neighbours: what made it, what uses it and what

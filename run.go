@@ -82,6 +82,35 @@ type Run struct {
 	Log       DataID    // zero when the Plan keeps no log, or once discarded
 	Image     Digest    // of the image it ran; zero until resolved
 	Cause     Cause
+
+	End       End       // why the present attempt ended; "" until known
+	StopBy    time.Time // while completing or aborting: until when its program may go on; zero when it may not
+	Node      string    // the machine that the present attempt was handed to; "" before that
+	Resources Resources // what the present attempt was given; nil before it was started
+	Retries   int64     // how often it was tried again by itself since a user had it tried
+}
+
+// A Past is an attempt that a Run has behind it: another took its place.
+type Past struct {
+	Number    int64
+	StartedAt time.Time // zero when its program never began
+	EndedAt   time.Time
+	Status    Status // Done or Failed
+	Exit      *Exit
+	End       End
+	Image     Digest
+	Node      string
+	Resources Resources
+	Outputs   []Bound // ids of Data that were discarded
+	Log       DataID  // the same
+	LogTree   Digest  // what its log was sealed to, which is kept; zero if there is none
+	Cause     Cause   // what made this attempt
+}
+
+// Past returns the present attempt of a Run that is about to be tried again.
+func (r Run) Past() Past {
+	return Past{Number: r.Attempt, StartedAt: r.StartedAt, EndedAt: r.EndedAt, Status: r.Status, Exit: r.Exit, End: r.End, Image: r.Image,
+		Node: r.Node, Resources: r.Resources, Outputs: r.Outputs, Log: r.Log, Cause: r.Cause}
 }
 
 // A Bound is a Data at the path where a Run has it mounted.
@@ -93,15 +122,18 @@ type Bound struct {
 // A Cause says what made a Run: a principal who uploaded, or the Data or Plan
 // whose change let projection make it.
 type Cause struct {
-	Kind string // CauseUpload, CauseImport, CauseProjection or CauseRetry
-	By   PrincipalID
+	Kind string      // CauseUpload, CauseImport, CauseProjection, CauseRetry or CauseAgain
+	By   PrincipalID // zero when no user did it directly
+	Data DataID      // for a projection: the Data that became usable or was tagged; zero if none did
+	Plan PlanID      // for a projection: the Plan that was registered or changed; zero if none was
 }
 
 const (
 	CauseUpload     = "upload"
 	CauseImport     = "import"
 	CauseProjection = "projection"
-	CauseRetry      = "retry"
+	CauseRetry      = "retry" // a user wanted it
+	CauseAgain      = "again" // by itself, as the Plan's Policy has it
 )
 
 // An Exit tells how a Run's process ended.
@@ -116,6 +148,7 @@ const MaxExitMessage = 1024
 // Exit codes of Runs that did not end by themselves, as knit users know them.
 const (
 	ExitStopped  = 0   // stopped by a user, outputs kept
+	ExitTimeout  = 252 // ran longer than its plan allows
 	ExitAborted  = 253 // aborted by a user
 	ExitVanished = 254 // the container is gone and left no exit code
 	ExitStuck    = 255 // the container could not be started
@@ -144,11 +177,12 @@ func (r Run) To(s Status, now time.Time) (Run, error) {
 	switch {
 	case r.Status == Done || r.Status == Failed: // retry or delete
 		r.Exit, r.StartedAt, r.EndedAt, r.Image = nil, time.Time{}, time.Time{}, Digest{}
+		r.End, r.StopBy, r.Node, r.Resources = EndUnknown, time.Time{}, "", nil
 		if s != Invalidated {
 			r.Attempt++
 		}
 	case s == Done || s == Failed:
-		r.EndedAt = now
+		r.EndedAt, r.StopBy = now, time.Time{}
 	}
 	if s == Running || s == Completing && r.StartedAt.IsZero() {
 		r.StartedAt = now

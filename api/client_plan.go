@@ -70,6 +70,11 @@ func (c *Client) SetRunLimit(ctx context.Context, id string, runs int64) (PlanDe
 	return c.changePlan(ctx, http.MethodPut, id, "limit", RunLimit{runs})
 }
 
+// ChangePolicy changes how the runs of a plan are run, those under way included.
+func (c *Client) ChangePolicy(ctx context.Context, id string, change PolicyChange) (PlanDetail, error) {
+	return c.changePlan(ctx, http.MethodPut, id, "policy", change)
+}
+
 func (c *Client) changePlan(ctx context.Context, method, id, what string, body any) (PlanDetail, error) {
 	return call[PlanDetail](ctx, c, request{method: method, path: at("plans", id, what), json: body})
 }

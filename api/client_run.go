@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -32,13 +33,19 @@ func (c *Client) Run(ctx context.Context, id string) (RunDetail, error) {
 	return call[RunDetail](ctx, c, request{path: at("runs", id)})
 }
 
-// StopRun ends a run: keeping its outputs, or as failed.
-func (c *Client) StopRun(ctx context.Context, id string, fail bool) (RunDetail, error) {
-	how := "tearoff"
-	if fail {
-		how = "abort"
+// A Stop says how a run is to end.
+type Stop struct {
+	Fail bool // as failed; else its outputs are kept
+	Now  bool // without the plan's grace
+}
+
+// StopRun ends a run. Its program is asked to end, and has the plan's grace for it.
+func (c *Client) StopRun(ctx context.Context, id string, how Stop) (RunDetail, error) {
+	path := "tearoff"
+	if how.Fail {
+		path = "abort"
 	}
-	return call[RunDetail](ctx, c, request{method: http.MethodPut, path: at("runs", id, how)})
+	return call[RunDetail](ctx, c, request{method: http.MethodPut, path: at("runs", id, path), query: url.Values(params{}.flag("now", how.Now))})
 }
 
 // RetryRun has a run that ended tried again; its outputs are discarded.
@@ -59,4 +66,9 @@ func (c *Client) RunLog(ctx context.Context, id string, follow bool) (io.ReadClo
 		q = url.Values{"follow": {""}}
 	}
 	return c.stream(ctx, request{path: at("runs", id, "log"), query: q})
+}
+
+// RunAttemptLog returns what an earlier attempt of a run has printed.
+func (c *Client) RunAttemptLog(ctx context.Context, id string, attempt int64) (io.ReadCloser, error) {
+	return c.stream(ctx, request{path: at("runs", id, "log"), query: url.Values(params{}.set("attempt", strconv.FormatInt(attempt, 10)))})
 }

@@ -25,6 +25,13 @@ type PlanDetail struct {
 	AllowRuns   int64  `json:"allowRuns,omitempty" doc:"how many pending runs the plan may make at once, when that is not the system's limit"`
 	PendingRuns int64  `json:"pendingRuns,omitempty" doc:"how many runs the plan would make while it is blocked because they are too many"`
 	Blocked     string `json:"blocked,omitempty" doc:"why the plan makes no runs, in words"`
+
+	Timeout     string            `json:"timeout,omitempty" doc:"after which an attempt is ended, like 2h; absent: never"`
+	Grace       string            `json:"grace,omitempty" doc:"between the request to end and the end of a program, like 30s; absent: 10s"`
+	Retry       *Retry            `json:"retry,omitempty" doc:"which failures are tried again by themselves; absent: none"`
+	Concurrency int64             `json:"concurrency,omitempty" minimum:"0" doc:"how many runs may be under way at once; absent: any number"`
+	Env         map[string]string `json:"env,omitempty" doc:"variables of the program's environment"`
+	Secrets     map[string]string `json:"secrets,omitempty" doc:"variables of the program's environment, with the name of the secret that is the value of each"`
 }
 
 // A Mountpoint is a path in a container and the tags of what is mounted there.
@@ -90,6 +97,13 @@ type PlanSpec struct {
 	ServiceAccount string              `json:"service_account,omitempty" doc:"for runs on Kubernetes"`
 	Active         *bool               `json:"active,omitempty" doc:"absent: true"`
 	AllowRuns      int64               `json:"allow_runs,omitempty" minimum:"0" doc:"how many pending runs the plan may make at once; 0 is the system's limit"`
+
+	Timeout     string            `json:"timeout,omitempty" doc:"after which an attempt is ended, like 2h; absent: never"`
+	Grace       string            `json:"grace,omitempty" doc:"between the request to end and the end of a program, like 30s; absent: 10s"`
+	Retry       *Retry            `json:"retry,omitempty" doc:"which failures are tried again by themselves; absent: none"`
+	Concurrency int64             `json:"concurrency,omitempty" minimum:"0" doc:"how many runs may be under way at once; absent: any number"`
+	Env         map[string]string `json:"env,omitempty" doc:"variables of the program's environment"`
+	Secrets     map[string]string `json:"secrets,omitempty" doc:"variables of the program's environment, with the name of the secret that is the value of each"`
 }
 
 // A ResourceChange sets, then unsets resources of a plan.

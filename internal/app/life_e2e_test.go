@@ -55,7 +55,7 @@ func TestTermination(t *testing.T) {
 	if got := m.countData(ctx); got != before {
 		t.Errorf("there are %d data, and %d before: the upload that broke off left something", got, before)
 	}
-	if _, err := m.StopRun(ctx, heedless.RunID, false); err != nil {
+	if _, err := m.StopRun(ctx, heedless.RunID, api.Stop{}); err != nil {
 		t.Fatal(err)
 	}
 	m.reach(ctx, heedless.RunID, "done")

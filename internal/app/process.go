@@ -178,7 +178,7 @@ func (u unpacker) Unpack(ctx context.Context, d weft.Digest) (runc.Image, error)
 	img, err := u.Layers.Unpack(ctx, d)
 	c := img.Config
 	return runc.Image{
-		Layers: reversed(img.Layers), User: c.User, WorkDir: c.WorkDir, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
+		Layers: reversed(img.Layers), User: c.User, WorkDir: c.WorkDir, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, StopSignal: c.StopSignal,
 	}, err
 }
 
@@ -199,7 +199,12 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 	if err != nil {
 		return err
 	}
+	node, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name of this machine: %w", err)
+	}
 	p.engine = engine.New(engine.Config{
+		Node:        node,
 		Store:       p.store,
 		Executor:    p.executor,
 		Content:     works{p.content, p.store},

@@ -18,7 +18,7 @@ func newPlan(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "plan", "Register plans and see how they feed each other",
 		newPlanApply(c), newPlanFind(c), newPlanShow(c), newPlanActive(c), newPlanResource(c),
-		newPlanAnnotate(c), newPlanServiceAccount(c), newPlanGraph(c), newPlanTemplate(c), newPlanWhy(c))
+		newPlanAnnotate(c), newPlanServiceAccount(c), newPlanGraph(c), newPlanTemplate(c), newPlanWhy(c), newPlanPolicy(c))
 	c.addTo(cmd)
 	return cmd
 }
@@ -71,6 +71,7 @@ func (c *common) showPlan(w io.Writer, p api.PlanDetail) error {
 		f.add("resource", name+" "+string(p.Resources[name]))
 	}
 	f.add("service account", p.ServiceAccount)
+	policyFacts(&f, p)
 	for _, a := range p.Annotations {
 		f.add("annotation", printable(a))
 	}

@@ -86,7 +86,8 @@ func (p *planParser) fail(at *yaml.Node, err error) {
 }
 
 // planFields are the fields that a plan may have.
-var planFields = []string{"annotations", "image", "entrypoint", "args", "inputs", "outputs", "log", "active", "on_node", "resources", "service_account", "allow_runs"}
+var planFields = []string{"annotations", "image", "entrypoint", "args", "inputs", "outputs", "log", "active", "on_node", "resources", "service_account", "allow_runs",
+	"timeout", "grace", "retry", "concurrency", "env", "secrets"}
 
 func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
 	var s api.PlanSpec
@@ -116,6 +117,8 @@ func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
 			s.ServiceAccount = p.text(v, key)
 		case "allow_runs":
 			s.AllowRuns = p.number(v, key)
+		default:
+			p.policy(&s, key, v)
 		}
 	})
 	return s

@@ -36,8 +36,12 @@ func planOf(s api.PlanSpec) (weft.Plan, error) {
 		p.Log = &weft.Log{Tags: tags}
 	}
 	if s.OnNode != nil {
-		p.OnNode, err = nounOnNode(*s.OnNode)
+		if p.OnNode, err = nounOnNode(*s.OnNode); err != nil {
+			return p, err
+		}
 	}
+	p.Env = weft.NewEnv(s.Env, s.Secrets)
+	p.Policy, err = weft.ParsePolicy(policyTexts(s.Timeout, s.Grace, s.Retry, s.Concurrency))
 	return p, err
 }
 

@@ -59,6 +59,7 @@ func (c *common) showRun(w io.Writer, r api.RunDetail) error {
 		f.add("ended", localTime(r.EndedAt.Time)+ranFor(r))
 	}
 	f.add("changed", localTime(r.UpdatedAt.Time))
+	recordFacts(&f, r.Record)
 	return f.print(w, st)
 }
 

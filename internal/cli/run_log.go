@@ -11,6 +11,7 @@ import (
 
 func newRunLog(c *common) *cobra.Command {
 	var follow bool
+	var attempt int64
 	cmd := &cobra.Command{
 		Use:   "log RUN",
 		Short: "Print what a run has printed",
@@ -20,10 +21,14 @@ func newRunLog(c *common) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if attempt != 0 {
+				return c.attemptLog(cmd.Context(), id, attempt)
+			}
 			return c.runLog(cmd.Context(), id, follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends")
+	cmd.Flags().Int64Var(&attempt, "attempt", 0, "print the log of an earlier attempt, by its `number`")
 	return cmd
 }
 
@@ -38,6 +43,20 @@ func (c *common) runLog(ctx context.Context, id weft.RunID, follow bool) error {
 		}
 	}
 	log, err := client.RunLog(ctx, id.String(), follow)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	_, err = io.Copy(c.Out, log)
+	return err
+}
+
+func (c *common) attemptLog(ctx context.Context, id weft.RunID, attempt int64) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	log, err := client.RunAttemptLog(ctx, id.String(), attempt)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ type request struct {
 	since    time.Time // asks since
 	need     amounts
 	node     weft.OnNode
+	plan     weft.PlanID
+	most     int64  // how many Runs of the plan may be under way; 0 is no limit
+	blocked  string // why it may not start whatever room there is, in words; "" if it may
 }
 
 // An answer says whether a Run may start now.
@@ -49,6 +52,7 @@ type answer struct {
 
 // A holding is what a Run that was let in has.
 type holding struct {
+	plan    weft.PlanID
 	need    amounts
 	devices []string
 	since   time.Time
@@ -66,14 +70,21 @@ func inOrder(queue []request) {
 // asks for. An executor without limits takes everyone.
 func admit(capacity executor.Capacity, held []holding, queue []request, now time.Time) []answer {
 	answers := make([]answer, len(queue))
-	if capacity.Resources == nil {
-		for i := range answers {
-			answers[i].start = true
-		}
-		return answers
-	}
 	room := newRoom(capacity, held)
+	under := map[weft.PlanID]int64{} // how many Runs of each plan are under way
+	for _, h := range held {
+		under[h.plan]++
+	}
 	for i, r := range queue {
+		if why := r.held(under[r.plan]); why != "" {
+			answers[i].reason = why
+			continue
+		}
+		if capacity.Resources == nil {
+			answers[i].start = true
+			under[r.plan]++
+			continue
+		}
 		if why := room.never(r); why != "" {
 			answers[i] = answer{reason: "can never run here: " + why}
 			continue
@@ -86,8 +97,21 @@ func admit(capacity executor.Capacity, held []holding, queue []request, now time
 			continue
 		}
 		answers[i] = answer{start: true, devices: room.take(r)}
+		under[r.plan]++
 	}
 	return answers
+}
+
+// held says what keeps r from starting whatever room there is, when so many Runs of its
+// plan are under way.
+func (r request) held(under int64) string {
+	switch {
+	case r.blocked != "":
+		return r.blocked
+	case r.most > 0 && under >= r.most:
+		return fmt.Sprintf("waits for another run of its plan to end: %d run, and the plan allows %d at a time", under, r.most)
+	}
+	return ""
 }
 
 // A room is what a machine has left while it is shared out.

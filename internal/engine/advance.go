@@ -53,7 +53,7 @@ func (e *Engine) launch(ctx context.Context, r weft.Run, p *weft.Plan) {
 		switch {
 		case next != nil:
 			e.dispatch(ctx, *next)
-		case hinted && (last.Status == weft.Starting || last.Status == weft.Running):
+		case hinted && (last.Status == weft.Starting || last.Status == weft.Running || last.StopBy.After(time.Now())):
 			e.hints.add(last.Current())
 		}
 		e.admit.set()
@@ -84,9 +84,9 @@ func (e *Engine) act(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, e
 	case weft.Starting:
 		return e.start(ctx, r, p)
 	case weft.Running:
-		return e.look(ctx, r)
+		return e.look(ctx, r, p)
 	case weft.Completing, weft.Aborting:
-		return e.finish(ctx, r)
+		return e.finish(ctx, r, p)
 	}
 	return r, nil
 }
@@ -116,7 +116,7 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Ru
 	if err != nil {
 		return r, fmt.Errorf("start: %w", err)
 	}
-	next.Image = digest
+	next.Image, next.Node, next.Resources = digest, e.Node, p.Resources
 	return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 }
 
@@ -124,6 +124,13 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Ru
 // once what became of it.
 func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
 	job, err := e.job(ctx, r, p)
+	if permanent(err) {
+		next, err := stuck(r, err, time.Now().UTC())
+		if err != nil {
+			return r, err
+		}
+		return e.record(ctx, r, weft.Save{Run: next, Keep: true})
+	}
 	if err != nil {
 		return r, err
 	}
@@ -140,7 +147,7 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 		return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 	}
 	e.metrics.started.Inc()
-	return e.look(ctx, r)
+	return e.look(ctx, r, p)
 }
 
 // telling does something that may be slow. If it is, the Run gets the reason why it
@@ -173,15 +180,9 @@ func (e *Engine) startJob(ctx context.Context, job executor.Job) error {
 
 // job gathers everything that the executor needs to know.
 func (e *Engine) job(ctx context.Context, r weft.Run, p *weft.Plan) (executor.Job, error) {
-	if p == nil {
-		read, err := e.plans.Do(ctx, r.Plan)
-		if err != nil {
-			return executor.Job{}, err
-		}
-		if read.ID.IsZero() {
-			return executor.Job{}, fmt.Errorf("plan %s does not exist", r.Plan)
-		}
-		p = &read
+	p, err := e.planOf(ctx, r, p)
+	if err != nil {
+		return executor.Job{}, err
 	}
 	ids := make([]weft.DataID, len(r.Inputs))
 	for i, in := range r.Inputs {
@@ -195,15 +196,19 @@ func (e *Engine) job(ctx context.Context, r weft.Run, p *weft.Plan) (executor.Jo
 	if err != nil {
 		return executor.Job{}, err
 	}
+	env, err := e.environment(ctx, r, p)
+	if err != nil {
+		return executor.Job{}, err
+	}
 	job := executor.Job{
 		Attempt: r.Current(), Project: r.Project, Plan: r.Plan, Image: r.Image, ImageName: p.Image.String(),
-		Entrypoint: p.Entrypoint, Args: p.Args, Resources: p.Resources, Devices: devices, OnNode: p.OnNode,
+		Entrypoint: p.Entrypoint, Args: p.Args, Env: env, Resources: p.Resources, Devices: devices, OnNode: p.OnNode,
 		ServiceAccount: p.ServiceAccount, Log: r.Log, LogLimit: e.LogLimit, OutputLimit: e.OutputLimit,
 	}
 	for _, in := range r.Inputs {
 		tree, ok := trees[in.Data]
 		if !ok {
-			return executor.Job{}, fmt.Errorf("input %s: data %s has no content", in.Path, in.Data)
+			return executor.Job{}, weft.Errorf(weft.NotFound, "input %s: the content of data %s is gone: it was purged", in.Path, in.Data)
 		}
 		job.Inputs = append(job.Inputs, executor.Input{Path: in.Path, Data: in.Data, Tree: tree})
 	}
@@ -214,28 +219,40 @@ func (e *Engine) job(ctx context.Context, r weft.Run, p *weft.Plan) (executor.Jo
 }
 
 // look observes the attempt and records what that means for the Run.
-func (e *Engine) look(ctx context.Context, r weft.Run) (weft.Run, error) {
+func (e *Engine) look(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
 	seen, err := e.Executor.Observe(ctx, r.Current())
 	if err != nil {
 		return r, fmt.Errorf("observe container: %w", err)
 	}
 	now := time.Now().UTC()
 	next, err := decide(r, seen, now)
-	if err != nil || next.Rev == r.Rev {
+	if err != nil {
 		return next, err
+	}
+	again := now.Add(runningAgain) // the executor's hint comes first
+	if next.Status == weft.Running {
+		if next, again, err = e.limitTime(ctx, next, p, now, again); err != nil {
+			return r, err
+		}
+	}
+	if next.Rev == r.Rev {
+		return next, nil
 	}
 	save := weft.Save{Run: next, Keep: true}
 	if next.Status == weft.Running || next.Status == weft.Starting {
-		save.Keep, save.Due = false, now.Add(runningAgain) // the executor's hint comes first
+		save.Keep, save.Due = false, again
 	}
 	e.tries.forget(r.ID)
 	return e.record(ctx, r, save)
 }
 
-// finish makes sure that nothing of the attempt writes any more, seals what it left,
-// and records the Run as ended. It closes before it removes: as long as the executor
+// finish gives a program that is to end its grace, makes sure that nothing of the attempt
+// writes any more, seals what it left, and records the Run as ended. It closes before it removes: as long as the executor
 // has the attempt, it will not start it again.
-func (e *Engine) finish(ctx context.Context, r weft.Run) (weft.Run, error) {
+func (e *Engine) finish(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
+	if waiting, err := e.askToEnd(ctx, r); waiting || err != nil {
+		return r, err
+	}
 	if err := e.Content.Close(ctx, r.Current()); err != nil {
 		return r, fmt.Errorf("close outputs: %w", err)
 	}
@@ -257,7 +274,11 @@ func (e *Engine) finish(ctx context.Context, r weft.Run) (weft.Run, error) {
 		return r, fmt.Errorf("finish: %w", err)
 	}
 	next.Exit = withProblems(next.Exit, problems)
-	if next, err = e.record(ctx, r, weft.Save{Run: next, Trees: trees}); err != nil {
+	save := weft.Save{Run: next, Trees: trees}
+	if err := e.tryAgain(ctx, &save, p); err != nil {
+		return r, err
+	}
+	if next, err = e.record(ctx, r, save); err != nil {
 		return r, err
 	}
 	e.tries.forget(r.ID)

@@ -34,7 +34,7 @@ func decide(r weft.Run, seen executor.Seen, now time.Time) (weft.Run, error) {
 		return exited(r, seen, now)
 	}
 	r, err := began(r, weft.Aborting, seen, now)
-	r.Exit = weft.NewExit(weft.ExitVanished, vanished(seen))
+	r.Exit, r.End = weft.NewExit(weft.ExitVanished, vanished(seen)), weft.EndLost
 	return r, err
 }
 
@@ -76,8 +76,25 @@ func exited(r weft.Run, seen executor.Seen, now time.Time) (weft.Run, error) {
 	if code == 0 && seen.Signal != 0 {
 		code = 128 + seen.Signal
 	}
-	r.Exit = weft.NewExit(uint8(code), exitMessage(seen))
+	r.Exit, r.End = weft.NewExit(uint8(code), exitMessage(seen)), endOf(seen)
 	return r, err
+}
+
+// endOf says why an attempt ended that left an exit code.
+func endOf(seen executor.Seen) weft.End {
+	switch {
+	case seen.Code == 0 && seen.Signal == 0:
+		return weft.EndExit
+	case seen.Started.IsZero():
+		return weft.EndNotBegun
+	case seen.OOM:
+		return weft.EndOOM
+	case seen.Signal != 0 && seen.Message != "": // an executor says why it killed what it killed
+		return weft.EndLimit
+	case seen.Signal != 0:
+		return weft.EndSignal
+	}
+	return weft.EndExit
 }
 
 // exitMessage says in words what the exit code alone does not.
@@ -121,7 +138,7 @@ func stuck(r weft.Run, err error, now time.Time) (weft.Run, error) {
 	if terr != nil {
 		return r, fmt.Errorf("give up: %w", terr)
 	}
-	next.Exit = weft.NewExit(weft.ExitStuck, inWords(err))
+	next.Exit, next.End = weft.NewExit(weft.ExitStuck, inWords(err)), weft.EndNotBegun
 	return next, nil
 }
 

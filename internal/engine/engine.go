@@ -78,6 +78,8 @@ type Config struct {
 	Content   Content
 	Images    Images
 	Collector Collector // nil: nothing is collected
+	Secrets   Secrets   // nil: there are none, and plans that name any wait
+	Node      string    // name of the machine, for the records of Runs
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: figures are kept but not shown
@@ -291,6 +293,11 @@ func (e *Engine) projection(ctx context.Context) (bool, error) {
 // pruning forgets a batch of events that are older than is kept. Whoever follows
 // events is not that far behind, or has to read what he follows anew.
 func (e *Engine) pruning(ctx context.Context) (bool, error) {
+	if e.Secrets != nil {
+		if err := e.Secrets.Sweep(ctx); err != nil {
+			return false, fmt.Errorf("sweep secrets: %w", err)
+		}
+	}
 	oldest, err := e.Store.Events(ctx, weft.ProjectID{}, weft.Cursor{}, pruneBatch)
 	if err != nil {
 		return false, fmt.Errorf("read oldest events: %w", err)

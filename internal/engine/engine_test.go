@@ -249,7 +249,7 @@ func TestStoppedRunsEndAtOnce(t *testing.T) {
 		w.plan("queued", "/in kind:raw → /out kind:x", "", "cpu:4")
 		w.wait(time.Minute)
 		for _, r := range w.runs() {
-			_, err := w.store.StopRun(w.t.Context(), w.project, r.ID, w.plans[r.Plan] != "kept", w.by)
+			_, err := w.store.StopRun(w.t.Context(), w.project, r.ID, weft.Stop{Fail: w.plans[r.Plan] != "kept"}, w.by)
 			w.must(err)
 		}
 		w.wait(100 * time.Millisecond)
@@ -278,7 +278,7 @@ func TestARunThatHangsInItsStartCanBeStopped(t *testing.T) {
 		w.push("raw", "kind:raw")
 		w.wait(10 * time.Minute)
 		w.expect("far ready: gets image lab/far:1")
-		_, err := w.store.StopRun(w.t.Context(), w.project, w.only().ID, true, w.by)
+		_, err := w.store.StopRun(w.t.Context(), w.project, w.only().ID, weft.Stop{Fail: true}, w.by)
 		w.must(err)
 		w.wait(100 * time.Millisecond)
 		w.expect("far failed 253 aborted by user")

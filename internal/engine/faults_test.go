@@ -188,6 +188,10 @@ func (x faultyExecutor) Observe(ctx context.Context, a weft.Attempt) (executor.S
 	return call(ctx, x.faults, func(ctx context.Context) (executor.Seen, error) { return x.Executor.Observe(ctx, a) })
 }
 
+func (x faultyExecutor) Stop(ctx context.Context, a weft.Attempt, grace time.Duration) error {
+	return do(ctx, x.faults, func(ctx context.Context) error { return x.Executor.Stop(ctx, a, grace) })
+}
+
 func (x faultyExecutor) Remove(ctx context.Context, a weft.Attempt) error {
 	return do(ctx, x.faults, func(ctx context.Context) error { return x.Executor.Remove(ctx, a) })
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 )
 
-// A ledger holds what the Runs that were let in have of the machine. Where there are
-// no limits it stays empty.
+// A ledger holds what the Runs that were let in have of the machine and, of their plans,
+// how many there are.
 type ledger struct {
 	mu       sync.Mutex
 	capacity executor.Capacity
@@ -35,9 +35,6 @@ func (l *ledger) share(now time.Time, decide func(executor.Capacity, []holding) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	granted := decide(l.capacity, slices.Collect(maps.Values(l.held)))
-	if l.capacity.Resources == nil {
-		return
-	}
 	for id, h := range granted {
 		h.since = now
 		l.held[id] = h
@@ -48,9 +45,7 @@ func (l *ledger) share(now time.Time, decide func(executor.Capacity, []holding) 
 func (l *ledger) hold(id weft.RunID, h holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.capacity.Resources != nil {
-		l.held[id] = h
-	}
+	l.held[id] = h
 }
 
 // assume returns the devices of a Run that was let in. One that was let in by an
@@ -68,7 +63,7 @@ func (l *ledger) assume(id weft.RunID, p *weft.Plan, now time.Time) ([]string, e
 			return nil, weft.Errorf(weft.Unavailable, "%s", m.waits(r, []string{name}))
 		}
 	}
-	h := holding{need: r.need, devices: m.take(r), since: now}
+	h := holding{plan: p.ID, need: r.need, devices: m.take(r), since: now}
 	l.held[id] = h
 	return h.devices, nil
 }

@@ -126,7 +126,8 @@ func (e *Engine) claimWaiting(ctx context.Context) (claimed []weft.Run, more boo
 	n := queueMost - len(q.waiting)
 	if !e.ledger.limited() {
 		n = e.InFlight - e.fleet.size() - len(q.waiting)
-	} else if n <= 0 {
+	}
+	if n <= 0 && e.fleet.size() < e.InFlight {
 		claimed, err = e.claimOthers(ctx)
 		return claimed, len(claimed) > 0, err
 	}
@@ -164,7 +165,8 @@ func (e *Engine) enqueue(ctx context.Context, claimed []weft.Run) error {
 		return fmt.Errorf("read plans: %w", err)
 	}
 	for _, r := range ready {
-		if p, ok := plans[r.Plan]; ok {
+		if p, ok := plans[r.Plan]; ok && !e.fleet.busy(r) {
+			e.ledger.release(r.ID) // what waits holds nothing, whatever became of an earlier start
 			e.queue.waiting[r.ID] = &entry{run: r, plan: p}
 		}
 	}
@@ -241,7 +243,7 @@ func (e *Engine) renewPlans(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if !maps.Equal(toAmounts(p.Resources), toAmounts(w.plan.Resources)) {
+		if !maps.Equal(toAmounts(p.Resources), toAmounts(w.plan.Resources)) || p.Policy.Concurrency != w.plan.Policy.Concurrency {
 			w.told = time.Time{} // whoever has changed it wants to know what that led to
 		}
 		w.plan = p
@@ -283,10 +285,15 @@ func (e *Engine) renewQueue(ctx context.Context) error {
 func (e *Engine) letIn(ctx context.Context) error {
 	q := &e.queue
 	now := time.Now().UTC()
+	lacks, err := e.lackingSecrets(ctx)
+	if err != nil {
+		return err
+	}
 	requests := make([]request, 0, len(q.waiting))
 	for _, w := range q.waiting {
 		requests = append(requests, request{run: w.run.ID, made: w.run.CreatedAt, since: w.run.UpdatedAt,
-			need: toAmounts(w.plan.Resources), node: w.plan.OnNode})
+			need: toAmounts(w.plan.Resources), node: w.plan.OnNode,
+			plan: w.plan.ID, most: w.plan.Policy.Concurrency, blocked: lacks[w.plan.ID]})
 	}
 	inOrder(requests)
 	full := e.Content.Room()
@@ -305,7 +312,7 @@ func (e *Engine) letIn(ctx context.Context) error {
 				free--
 				delete(q.waiting, w.run.ID)
 				let = append(let, w)
-				granted[w.run.ID] = holding{need: requests[i].need, devices: a.devices}
+				granted[w.run.ID] = holding{plan: w.plan.ID, need: requests[i].need, devices: a.devices}
 				continue
 			}
 			if next := because(w.run, a.reason); next.Rev != w.run.Rev && now.Sub(w.told) >= tellEvery {

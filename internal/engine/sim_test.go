@@ -75,9 +75,9 @@ func meddle(w *world, rng *rand.Rand) {
 		var err error
 		switch rng.IntN(4) {
 		case 0:
-			_, err = w.store.StopRun(w.t.Context(), w.project, id, false, w.by)
+			_, err = w.store.StopRun(w.t.Context(), w.project, id, weft.Stop{Now: rng.IntN(3) == 0}, w.by)
 		case 1:
-			_, err = w.store.StopRun(w.t.Context(), w.project, id, true, w.by)
+			_, err = w.store.StopRun(w.t.Context(), w.project, id, weft.Stop{Fail: true, Now: rng.IntN(3) == 0}, w.by)
 		default:
 			_, err = w.store.RetryRun(w.t.Context(), w.project, id, w.by)
 		}
@@ -93,7 +93,11 @@ func history(t *testing.T, seed uint64, rate float64, others ...func(*world, *ra
 	rng := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, executor.Capacity{Resources: must(weft.ParseResources(map[string]string{"cpu": "4", "memory": "64Gi"})),
 		Devices: map[string][]string{"gpu": {"a", "b"}}})
-	var later, users sync.WaitGroup
+	var later, users, watch sync.WaitGroup
+	ctx, end := context.WithCancel(t.Context())
+	watch.Go(func() { w.atMost(ctx) })
+	defer watch.Wait()
+	defer end()
 	users.Go(w.people)
 	for _, other := range others {
 		users.Go(func() { other(w, rand.New(rand.NewPCG(seed, 3))) })
@@ -137,8 +141,38 @@ func (w *world) people() {
 	w.plan("missing", "/in kind:raw → /out kind:clean", "", "")
 	w.plan("refused", "/in kind:raw → /out kind:clean", "refuse 'no such program'", "")
 	w.plan("quick", "/in kind:report → log kind:end", "print quick", "cpu:100m")
+	w.plan("endless", "/in kind:conf → /out kind:junk → log of:endless", "write /out/half=done print begun after 5h", "timeout:20s grace:3s")
+	w.plan("heedless", "/in kind:conf → /out kind:junk", "stubborn write /out/half=done after 5h", "timeout:10s grace:15s retry:1 backoff:5s")
+	w.plan("flaky", "/in kind:raw → /out kind:junk → log of:flaky", "print tried after 1s exit 75", "cpu:100m retry:3 backoff:2s on:75")
+	w.plan("alone", "/in kind:raw → /out kind:alone", "after 3s copy /in/x=/out/x", "cpu:100m concurrency:1")
 	w.push("conf1", "kind:conf")
 	w.push("raw3", "kind:raw")
+}
+
+// atMost checks, again and again, that no more Runs of each plan have a program than it
+// allows, until ctx ends. What is only being sealed does not count.
+func (w *world) atMost(ctx context.Context) {
+	for ctx.Err() == nil {
+		runs, err := w.store.RunsIn(w.t.Context(), weft.Starting, weft.Running, weft.Completing, weft.Aborting)
+		w.must(err)
+		under := map[weft.PlanID]int64{}
+		for _, r := range runs {
+			if r.Status == weft.Starting || r.Status == weft.Running || r.StopBy.After(time.Now()) {
+				under[r.Plan]++
+			}
+		}
+		for id, n := range under {
+			plans, err := w.store.Plans(w.t.Context(), []weft.PlanID{id})
+			w.must(err)
+			if most := plans[id].Policy.Concurrency; most > 0 && n > most {
+				w.t.Errorf("%d runs of %s are under way; it allows %d", n, w.plans[id], most)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(700 * time.Millisecond):
+		}
+	}
 }
 
 // live lets an Engine work until it is killed or its time is over.

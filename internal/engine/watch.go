@@ -179,17 +179,17 @@ func (e *Engine) tryAdopt(ctx context.Context) error {
 // account enters what a Run has of the machine since before this engine was there.
 // Which devices it has only the executor knows; one that it does not know has none.
 func (e *Engine) account(ctx context.Context, r weft.Run, p weft.Plan) error {
-	if r.Status == weft.Ready || !e.ledger.limited() {
+	if r.Status == weft.Ready {
 		return nil
 	}
-	h := holding{need: toAmounts(p.Resources), since: time.Now()}
+	h := holding{plan: p.ID, need: toAmounts(p.Resources), since: time.Now()}
 	if e.ledger.divides(h.need) {
 		seen, err := e.Executor.Observe(ctx, r.Current())
 		if err != nil {
 			return fmt.Errorf("observe container: %w", err)
 		}
 		if seen.State == executor.Gone && r.Status == weft.Starting {
-			return nil // it will get devices when it starts
+			h.need = nil // it will get devices, and all else, when it starts
 		}
 		h.devices = seen.Devices
 	}

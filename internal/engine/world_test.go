@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -59,7 +60,7 @@ func (w *world) must(err error) {
 
 // config is that of an Engine in this world.
 func (w *world) config() engine.Config {
-	return engine.Config{Store: w.store, Executor: w.fake, Content: w.content, Images: shelf{}, Holder: "sim"}
+	return engine.Config{Store: w.store, Executor: w.fake, Content: w.content, Images: shelf{}, Holder: "sim", Node: "lab"}
 }
 
 // plan registers a Plan written as "/in kind:raw → /out kind:clean → log kind:log":
@@ -86,7 +87,9 @@ func (w *world) plan(name, ports, script string, resources string) weft.PlanID {
 	words := map[string]string{}
 	for _, r := range strings.Fields(resources) {
 		k, v, _ := strings.Cut(r, ":")
-		words[k] = v
+		if !w.policy(&p, k, v) {
+			words[k] = v
+		}
 	}
 	var err error
 	p.Resources, err = weft.ParseResources(words)
@@ -97,6 +100,34 @@ func (w *world) plan(name, ports, script string, resources string) weft.PlanID {
 	w.must(err)
 	w.plans[p.ID] = name
 	return p.ID
+}
+
+// policy sets what a word of the resources says that is none: timeout:5s, retry:2, backoff:1s,
+// on:3,lost, grace:5s, concurrency:1, secret:NAME.
+func (w *world) policy(p *weft.Plan, key, value string) bool {
+	w.t.Helper()
+	span := func() time.Duration { return must(weft.ParseSpan(value)) }
+	number := func() int64 { return must(strconv.ParseInt(value, 10, 64)) }
+	switch key {
+	case "timeout":
+		p.Policy.Timeout = span()
+	case "backoff":
+		p.Policy.Retry.Backoff = span()
+	case "grace":
+		d := span()
+		p.Policy.Grace = &d
+	case "retry":
+		p.Policy.Retry.Limit = number()
+	case "on":
+		p.Policy.Retry.OnExit = strings.Split(value, ",")
+	case "concurrency":
+		p.Policy.Concurrency = number()
+	case "secret":
+		p.Env = append(p.Env, weft.Variable{Name: "SECRET", Secret: value})
+	default:
+		return false
+	}
+	return true
 }
 
 // splitScript splits at spaces, but for text in single quotes.

@@ -39,7 +39,8 @@ type Executor interface {
 	// restarts; at its beginning Watch hints at everything that has ended already.
 	Watch(ctx context.Context, changed chan<- weft.Attempt) error
 
-	// Stop asks the program to end (SIGTERM) and kills it after grace. It returns
+	// Stop asks the program to end (SIGTERM, or the image's STOPSIGNAL) and kills it after
+	// grace. Asked again, it only ever becomes more urgent. It returns
 	// without waiting for the end. Stopping what has ended or is unknown is no error.
 	Stop(ctx context.Context, a weft.Attempt, grace time.Duration) error
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/weft-dev/weft"
 )
@@ -16,7 +17,11 @@ const logFile = "log"
 // follow, what comes; afterwards all of it.
 func (s *Server) getLog(w http.ResponseWriter, r *http.Request) error {
 	follow := r.URL.Query().Has("follow")
-	log, err := s.openLog(r, follow)
+	open := func() (io.ReadCloser, error) { return s.openLog(r, follow) }
+	if number := r.URL.Query().Get("attempt"); number != "" {
+		open = func() (io.ReadCloser, error) { return s.openPastLog(r, number, &follow) }
+	}
+	log, err := open()
 	if err != nil {
 		return err
 	}
@@ -117,16 +122,39 @@ func (s *Server) openLogNow(ctx context.Context, v weft.RunView, follow bool) (i
 	return s.Logs.OpenLog(ctx, run, follow)
 }
 
+// openPastLog opens the log of an attempt that another took the place of; the present one
+// may be asked for by its number too.
+func (s *Server) openPastLog(r *http.Request, number string, follow *bool) (io.ReadCloser, error) {
+	v, err := s.run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range v.Past {
+		if strconv.FormatInt(p.Number, 10) == number {
+			*follow = false
+			return s.openLogIn(r.Context(), p.LogTree, weft.Errorf(weft.NotFound, "attempt %s of run %s left no log", number, v.Run.ID))
+		}
+	}
+	if strconv.FormatInt(v.Run.Attempt, 10) == number {
+		return s.openLog(r, *follow)
+	}
+	return nil, weft.Errorf(weft.NotFound, "run %s has no attempt %q", v.Run.ID, number).WithAdvice("weft run show lists its attempts")
+}
+
 func (s *Server) openSealedLog(ctx context.Context, run weft.Run) (io.ReadCloser, error) {
 	d, err := s.Store.Data(ctx, run.Project, run.Log)
 	if err != nil {
 		return nil, err
 	}
-	missing := weft.Errorf(weft.NotFound, "run %s left no log", run.ID)
-	if d.Data.Tree.IsZero() {
+	return s.openLogIn(ctx, d.Data.Tree, weft.Errorf(weft.NotFound, "run %s left no log", run.ID))
+}
+
+// openLogIn opens the log in a tree; the error is missing when there is none.
+func (s *Server) openLogIn(ctx context.Context, tree weft.Digest, missing *weft.Error) (io.ReadCloser, error) {
+	if tree.IsZero() {
 		return nil, missing
 	}
-	m, err := s.trees.read(ctx, d.Data.Tree)
+	m, err := s.trees.read(ctx, tree)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type Store interface {
 
 	Run(ctx context.Context, project weft.ProjectID, id weft.RunID) (weft.RunView, error)
 	FindRuns(ctx context.Context, q weft.RunQuery) iter.Seq2[weft.RunView, error]
-	StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, fail bool, by weft.PrincipalID) (weft.RunView, error)
+	StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, how weft.Stop, by weft.PrincipalID) (weft.RunView, error)
 	RetryRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) (weft.RunView, error)
 	DeleteRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) error
 	RunCounts(ctx context.Context, project weft.ProjectID) (map[weft.Status]int64, error)

@@ -42,6 +42,8 @@ func (s *Server) planRoutes() {
 	handle(s, change(http.MethodDelete, "serviceaccount", "unset-service-account", "Unset the service account of a plan"), s.unsetServiceAccount)
 	handle(s, change(http.MethodPut, "limit", "set-run-limit", "Set how many pending runs a plan may make at once"), s.setRunLimit)
 
+	handle(s, change(http.MethodPut, "policy", "change-policy", "Change timeout, grace, retry and concurrency of a plan"), s.changePolicy)
+
 	handle(s, route{method: http.MethodGet, path: "/api/plans/{id}/why", id: "why", summary: "Explain what keeps data from being used by a plan", verb: weft.Read, kind: "plan"}, s.why)
 	handle(s, route{method: http.MethodGet, path: "/api/plans/{id}/graph", id: "get-plan-graph", summary: "Get the plans around a plan", verb: weft.Read, kind: "plan"}, s.planGraph)
 }

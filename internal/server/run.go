@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
 )
@@ -28,14 +30,15 @@ func (s *Server) runRoutes() {
 		gives: "application/json", givesA: reflect.TypeFor[[]api.RunDetail](),
 	}, s.findRuns)
 	handle(s, route{method: http.MethodGet, path: "/api/runs/{id}", id: "get-run", summary: "Get one run", verb: weft.Read, kind: "run"}, s.getRun)
-	handle(s, route{method: http.MethodPut, path: "/api/runs/{id}/abort", id: "abort-run", summary: "Stop a run as failed", verb: weft.Change, kind: "run"}, s.stopRun(true))
-	handle(s, route{method: http.MethodPut, path: "/api/runs/{id}/tearoff", id: "tearoff-run", summary: "Stop a run and keep its outputs", verb: weft.Change, kind: "run"}, s.stopRun(false))
+	handle(s, route{method: http.MethodPut, path: "/api/runs/{id}/abort", id: "abort-run", summary: "Stop a run as failed", verb: weft.Change, kind: "run", more: stopMore}, s.stopRun(true))
+	handle(s, route{method: http.MethodPut, path: "/api/runs/{id}/tearoff", id: "tearoff-run", summary: "Stop a run and keep its outputs", verb: weft.Change, kind: "run", more: stopMore}, s.stopRun(false))
 	handle(s, route{method: http.MethodPut, path: "/api/runs/{id}/retry", id: "retry-run", summary: "Try a run again", verb: weft.Change, kind: "run", status: http.StatusOK,
 		more: "Its outputs are discarded. The answer is empty."}, s.retryRun)
 	handle(s, route{method: http.MethodDelete, path: "/api/runs/{id}", id: "delete-run", summary: "Delete a run with its outputs", verb: weft.Delete, kind: "run", status: http.StatusNoContent}, s.deleteRun)
 	s.stream(streamed{
 		route: route{method: http.MethodGet, path: "/api/runs/{id}/log", id: "get-run-log", summary: "Read the log of a run", verb: weft.Read, kind: "run"},
-		query: []param{{name: "follow", doc: "go on until the run has ended; its value does not matter"}},
+		query: []param{{name: "follow", doc: "go on until the run has ended; its value does not matter"},
+			{name: "attempt", doc: "number of an earlier attempt"}},
 		gives: "application/octet-stream",
 	}, s.getLog)
 }
@@ -107,21 +110,40 @@ func (s *Server) getRun(ctx context.Context, in *RunPath) (*body[api.RunDetail],
 	if err != nil {
 		return nil, err
 	}
-	return answer(wireRun(v), nil)
+	return answer(showRun(v), nil)
 }
 
-func (s *Server) stopRun(fail bool) func(context.Context, *RunPath) (*body[api.RunDetail], error) {
-	return func(ctx context.Context, in *RunPath) (*body[api.RunDetail], error) {
+// stopMore is what there is to say of both ways to stop.
+const stopMore = "Its program is asked to end, and killed after the plan's grace; until then the run is aborting or completing, and its reason tells how long it has."
+
+type StopInput struct {
+	RunPath
+	Now string `query:"now" doc:"without grace, even where some is left of an earlier request"`
+	now bool
+}
+
+// Resolve reads the parameter, which may also be there without a value.
+func (in *StopInput) Resolve(ctx huma.Context) []error {
+	u := ctx.URL()
+	var err error
+	if in.now, err = flagOf(u.Query(), "now"); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+func (s *Server) stopRun(fail bool) func(context.Context, *StopInput) (*body[api.RunDetail], error) {
+	return func(ctx context.Context, in *StopInput) (*body[api.RunDetail], error) {
 		id, err := runID(in.ID)
 		if err != nil {
 			return nil, err
 		}
 		p := principal(ctx)
-		v, err := s.Store.StopRun(ctx, p.Project, id, fail, p.ID)
+		v, err := s.Store.StopRun(ctx, p.Project, id, weft.Stop{Fail: fail, Now: in.now}, p.ID)
 		if err != nil {
 			return nil, err
 		}
-		return answer(wireRun(v), nil)
+		return answer(showRun(v), nil)
 	}
 }
 

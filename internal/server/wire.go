@@ -88,6 +88,7 @@ func wirePlan(v weft.PlanView) api.PlanDetail {
 	if !p.OnNode.IsZero() {
 		d.OnNode = &api.OnNode{May: wireStrings(p.OnNode.May), Prefer: wireStrings(p.OnNode.Prefer), Must: wireStrings(p.OnNode.Must)}
 	}
+	wirePolicy(p, &d)
 	wirePlanEdges(v, &d)
 	return d
 }
@@ -157,6 +158,9 @@ func domainPlan(spec api.PlanSpec) (weft.Plan, error) {
 	}
 	if spec.AllowRuns < 0 {
 		return p, weft.Errorf(weft.Invalid, "allow_runs is negative")
+	}
+	if err := domainPolicy(spec, &p); err != nil {
+		return p, err
 	}
 	p.OnNode, err = domainOnNode(spec.OnNode)
 	return p, err

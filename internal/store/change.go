@@ -17,14 +17,15 @@ type change struct {
 	data    weft.DataID
 	tags    []byte // the keys of the tags that the Data got; nil: all count as new
 	plan    weft.PlanID
-	after   []byte // with plan: the assignment to go on behind; nil: from the beginning
+	after   []byte           // with plan: the assignment to go on behind; nil: from the beginning
+	by      weft.PrincipalID // who made it; zero when no user did
 }
 
 func changeOf(p weft.Plan) change { return change{project: p.Project, plan: p.ID} }
 
 // addChanges records changes, for projection to look at.
 func (t *tx) addChanges(ctx context.Context, changes ...change) error {
-	const columns = 4
+	const columns = 5
 	args := make([]any, 0, columns*len(changes))
 	for i := range changes {
 		c := &changes[i]
@@ -32,9 +33,9 @@ func (t *tx) addChanges(ctx context.Context, changes ...change) error {
 		if c.tags != nil {
 			tags = c.tags
 		}
-		args = append(args, c.project[:], idOrNull(c.data), tags, idOrNull(c.plan))
+		args = append(args, c.project[:], idOrNull(c.data), tags, idOrNull(c.plan), idOrNull(c.by))
 	}
-	return t.insert(ctx, "INSERT INTO change (project, data, tags, plan) VALUES ", columns, args, "")
+	return t.insert(ctx, "INSERT INTO change (project, data, tags, plan, by) VALUES ", columns, args, "")
 }
 
 const (
@@ -47,10 +48,10 @@ func (t *tx) leaseChanges(ctx context.Context, limit int) ([]change, error) {
 	var changes []change
 	err := t.rows(ctx, func(r scanner) error {
 		var c change
-		err := r.Scan(&c.seq, &c.project, &c.data, &c.tags, &c.plan, &c.after)
+		err := r.Scan(&c.seq, &c.project, &c.data, &c.tags, &c.plan, &c.after, &c.by)
 		changes = append(changes, c)
 		return err
-	}, "SELECT seq, project, data, tags, plan, after FROM change WHERE due_at <= $1 ORDER BY seq LIMIT $2"+t.s.skipLocked, micros(t.now), limit)
+	}, "SELECT seq, project, data, tags, plan, after, by FROM change WHERE due_at <= $1 ORDER BY seq LIMIT $2"+t.s.skipLocked, micros(t.now), limit)
 	if err != nil || len(changes) == 0 {
 		return nil, err
 	}

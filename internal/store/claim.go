@@ -178,7 +178,10 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 	if err := t.sealOutputs(ctx, good); err != nil {
 		return nil, err
 	}
-	return errs, t.addEvents(ctx, events...)
+	if err := t.addEvents(ctx, events...); err != nil {
+		return nil, err
+	}
+	return errs, t.tryAgain(ctx, good)
 }
 
 // refusal says why a save does not take effect; nil when it does.
@@ -237,12 +240,13 @@ func (t *tx) lockRuns(ctx context.Context, saves []weft.Save) (map[weft.RunID]sa
 
 const (
 	runUpdate = `UPDATE run SET status = v.column2, rev = v.column3, updated_at = v.column4, started_at = v.column5, ended_at = v.column6,
-	due_at = v.column7, holder = v.column8, exit_code = v.column9, exit_message = v.column10, reason = v.column11, image = v.column12 FROM `
+	due_at = v.column7, holder = v.column8, exit_code = v.column9, exit_message = v.column10, reason = v.column11, image = v.column12,
+	ended_by = v.column13, stop_by = v.column14, node = v.column15, resources = v.column16 FROM `
 	runUpdateTail = "WHERE run.id = v.column1"
 )
 
 func (t *tx) updateRuns(ctx context.Context, saves []*weft.Save, was map[weft.RunID]saved) error {
-	const columns = 12
+	const columns = 16
 	args := make([]any, 0, columns*len(saves))
 	for _, v := range saves {
 		r := &v.Run
@@ -260,11 +264,16 @@ func (t *tx) updateRuns(ctx context.Context, saves []*weft.Save, was map[weft.Ru
 		if r.Exit != nil {
 			code, message = int64(r.Exit.Code), textOrNull(r.Exit.Message)
 		}
+		resources, err := encodeResources(r.Resources)
+		if err != nil {
+			return err
+		}
 		args = append(args, r.ID[:], statusCode(r.Status), r.Rev, micros(r.UpdatedAt), orNull(r.StartedAt), orNull(r.EndedAt),
-			due, holder, code, message, textOrNull(r.Reason), digestOrNull(r.Image))
+			due, holder, code, message, textOrNull(r.Reason), digestOrNull(r.Image),
+			textOrNull(string(r.End)), orNull(r.StopBy), textOrNull(r.Node), resources)
 	}
 	d := &t.s.dialect
-	types := strings.Join([]string{d.blob, d.int, d.int, d.int, d.int, d.int, d.int, d.text, d.int, d.text, d.text, d.blob}, " ")
+	types := strings.Join([]string{d.blob, d.int, d.int, d.int, d.int, d.int, d.int, d.text, d.int, d.text, d.text, d.blob, d.text, d.int, d.text, d.text}, " ")
 	return t.update(ctx, runUpdate, types, args, runUpdateTail)
 }
 

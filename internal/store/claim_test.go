@@ -77,7 +77,7 @@ func TestSaveComparesAndSets(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ids := w.waiting(3)
 		runs := must(w.s.ClaimRuns(w.Context(), "me", time.Hour, 3, weft.Waiting))(w)
-		must(w.s.StopRun(w.Context(), w.project, runs[1].ID, true, w.by))(w)
+		must(w.s.StopRun(w.Context(), w.project, runs[1].ID, weft.Stop{Fail: true}, w.by))(w)
 		var saves []weft.Save
 		for _, r := range runs {
 			next := must(r.To(weft.Ready, time.Now().UTC().Truncate(time.Microsecond)))(w)

@@ -29,7 +29,7 @@ type litter struct {
 var (
 	blobLitter = litter{table: "blob", pins: pinsBlob, size: "size",
 		refs: []string{"tree_blob.blob", "repo_blob.digest", "image_manifest.digest", "image_ref.digest"}}
-	treeLitter = litter{table: "tree", pins: pinsTree, size: "bytes", refs: []string{"data.tree"}}
+	treeLitter = litter{table: "tree", pins: pinsTree, size: "bytes", refs: []string{"data.tree", "run_attempt.log"}}
 )
 
 // loose is the condition that nothing refers to a row. Subqueries with LIMIT are looked up

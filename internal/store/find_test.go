@@ -182,7 +182,7 @@ func TestFindRunsOfInput(t *testing.T) {
 			case 1:
 				w.become(r.ID, weft.Done)
 			case 2:
-				must(w.s.StopRun(w.Context(), w.project, r.ID, true, w.by))(w)
+				must(w.s.StopRun(w.Context(), w.project, r.ID, weft.Stop{Fail: true}, w.by))(w)
 			}
 		}
 		if err := w.s.DeleteRun(w.Context(), w.project, w.runs(p.ID, weft.Done)[0].ID, w.by); err != nil {

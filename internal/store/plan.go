@@ -107,7 +107,7 @@ func (t *tx) insertPlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) e
 		}
 	}
 	if len(p.Inputs) > 0 {
-		if err := t.addChanges(ctx, change{project: p.Project, plan: p.ID}); err != nil {
+		if err := t.addChanges(ctx, change{project: p.Project, plan: p.ID, by: by}); err != nil {
 			return err
 		}
 	}
@@ -201,7 +201,7 @@ func selects(q weft.PlanQuery, p weft.Plan) bool {
 	return true
 }
 
-// ChangePlan has change alter what may be altered of a Plan: Active, Resources,
+// ChangePlan has change alter what may be altered of a Plan: Active, Resources, Policy,
 // ServiceAccount, Annotations and AllowRuns. Its runs that wait follow Active.
 func (s *Store) ChangePlan(ctx context.Context, project weft.ProjectID, id weft.PlanID, by weft.PrincipalID, change func(*weft.Plan) error) (weft.PlanView, error) {
 	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.changePlan(ctx, project, id, by, change) })
@@ -226,7 +226,7 @@ func (t *tx) changePlan(ctx context.Context, project weft.ProjectID, id weft.Pla
 	}
 	p.Annotations = weft.NewAnnotations(p.Annotations...)
 	if p.Identity() != was.Identity() || p.AllowRuns < 0 {
-		return weft.Errorf(weft.Invalid, "of a plan only active, resources, service account, annotations and allowed runs can be changed")
+		return weft.Errorf(weft.Invalid, "of a plan only active, resources, policy, service account, annotations and allowed runs can be changed")
 	}
 	if p.Active != was.Active {
 		if p.Name != "" {
@@ -237,7 +237,9 @@ func (t *tx) changePlan(ctx context.Context, project weft.ProjectID, id weft.Pla
 		}
 	}
 	if p.AllowRuns != was.AllowRuns && was.PendingRuns > 0 {
-		if err := t.addChanges(ctx, changeOf(p)); err != nil {
+		ch := changeOf(p)
+		ch.by = by
+		if err := t.addChanges(ctx, ch); err != nil {
 			return err
 		}
 	}

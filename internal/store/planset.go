@@ -229,6 +229,8 @@ type planBody struct {
 	Resources      map[string]string `json:"resources,omitempty"`
 	ServiceAccount string            `json:"service_account,omitempty"`
 	Annotations    weft.Annotations  `json:"annotations,omitempty"`
+	Env            []weft.Variable   `json:"env,omitempty"`
+	Policy         *weft.Policy      `json:"policy,omitempty"`
 }
 
 type planPort struct {
@@ -252,6 +254,10 @@ func encodePlan(p weft.Plan) (string, error) {
 		tags := p.Log.Tags.Strings()
 		b.Log = &tags
 	}
+	b.Env = p.Env
+	if !p.Policy.IsZero() {
+		b.Policy = &p.Policy
+	}
 	text, err := json.Marshal(b)
 	return string(text), err
 }
@@ -264,6 +270,10 @@ func decodePlan(text string, p *weft.Plan) error {
 	}
 	p.Image = weft.Image{Repository: b.Repository, Tag: b.Tag}
 	p.Entrypoint, p.Args, p.ServiceAccount, p.Annotations = b.Entrypoint, b.Args, b.ServiceAccount, b.Annotations
+	p.Env = b.Env
+	if b.Policy != nil {
+		p.Policy = *b.Policy
+	}
 	p.OnNode = weft.OnNode{May: b.OnNode[0], Prefer: b.OnNode[1], Must: b.OnNode[2]}
 	for _, port := range b.Inputs {
 		tags, err := tagsOf(port.Tags)

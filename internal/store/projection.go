@@ -181,12 +181,14 @@ type projector struct {
 	plans   map[weft.PlanID]weft.Plan
 	waiting []assigned
 	made    int
+	by      map[weft.DataID]weft.PrincipalID // who has changed the Data; made by cause
 }
 
 // An assigned is a Run to be made.
 type assigned struct {
-	plan weft.PlanID
-	a    weft.Assignment
+	plan  weft.PlanID
+	a     weft.Assignment
+	cause weft.Cause
 }
 
 // project makes the Runs of one delta or, when they are too many, blocks the Plan.
@@ -205,7 +207,7 @@ func (w *projector) project(ctx context.Context, d *delta) error {
 	}
 	w.plans[d.plan.ID] = d.plan
 	for a := range d.assignments() {
-		if w.waiting = append(w.waiting, assigned{d.plan.ID, a}); len(w.waiting) < runsOnce {
+		if w.waiting = append(w.waiting, assigned{d.plan.ID, a, w.cause(d, a)}); len(w.waiting) < runsOnce {
 			continue
 		}
 		if err := w.flush(ctx, false); err != nil {
@@ -326,7 +328,7 @@ func (t *tx) makeRuns(ctx context.Context, list []assigned, plans map[weft.PlanI
 		for i := range outputs {
 			outputs[i] = weft.NewID[weft.Data]()
 		}
-		runs = append(runs, weft.NewRun(p, weft.NewID[weft.Run](), l.a, outputs, weft.Cause{Kind: weft.CauseProjection}, t.now))
+		runs = append(runs, weft.NewRun(p, weft.NewID[weft.Run](), l.a, outputs, l.cause, t.now))
 	}
 	return t.insertRuns(ctx, runs, plans)
 }

@@ -61,7 +61,7 @@ func (t *tx) push(ctx context.Context, p weft.Push) error {
 	if err := t.addTags(ctx, p.Project, p.Data, p.Tags); err != nil {
 		return err
 	}
-	return t.addChanges(ctx, change{project: p.Project, data: p.Data})
+	return t.addChanges(ctx, change{project: p.Project, data: p.Data, by: p.By})
 }
 
 // unpin takes the tree over from the pin that held it. A pin that has run out holds
@@ -151,7 +151,7 @@ func (t *tx) tagData(ctx context.Context, project weft.ProjectID, id weft.DataID
 		return err
 	}
 	if state == dataUsable && len(added) > 0 {
-		ch := change{project: project, data: id}
+		ch := change{project: project, data: id, by: by}
 		for _, key := range keysOf(project, added) {
 			ch.tags = append(ch.tags, key[:]...)
 		}

@@ -19,19 +19,20 @@ type runRow struct {
 }
 
 const runColumns = "id, project, plan, status, rev, attempt, created_at, updated_at, started_at, ended_at, due_at, " +
-	"exit_code, exit_message, reason, image, cause, cause_by, inputs, outputs"
+	"exit_code, exit_message, reason, image, cause, cause_by, cause_of, ended_by, stop_by, node, resources, retries, inputs, outputs"
 
 // causes are stored by their index.
-var causes = [...]string{weft.CauseProjection, weft.CauseUpload, weft.CauseImport, weft.CauseRetry}
+var causes = [...]string{weft.CauseProjection, weft.CauseUpload, weft.CauseImport, weft.CauseRetry, weft.CauseAgain}
 
 func scanRun(r scanner) (runRow, error) {
 	var row runRow
 	var status, created, updated int64
 	var cause int
-	var started, ended, code sql.NullInt64
-	var message, reason sql.NullString
+	var started, ended, code, stopBy sql.NullInt64
+	var message, reason, endedBy, node, resources sql.NullString
+	var causeOf []byte
 	err := r.Scan(&row.ID, &row.Project, &row.Plan, &status, &row.Rev, &row.Attempt, &created, &updated, &started, &ended, &row.due,
-		&code, &message, &reason, &row.Image, &cause, &row.Cause.By, &row.inputs, &row.outputs)
+		&code, &message, &reason, &row.Image, &cause, &row.Cause.By, &causeOf, &endedBy, &stopBy, &node, &resources, &row.Retries, &row.inputs, &row.outputs)
 	if err != nil {
 		return row, err
 	}
@@ -46,8 +47,10 @@ func scanRun(r scanner) (runRow, error) {
 	if code.Valid {
 		row.Exit = &weft.Exit{Code: uint8(code.Int64), Message: message.String}
 	}
-	row.Reason = reason.String
-	return row, nil
+	row.Reason, row.End, row.Node, row.StopBy = reason.String, weft.End(endedBy.String), node.String, fromNull(stopBy)
+	row.causedBy(causeOf)
+	row.Resources, err = decodeResources(resources.String)
+	return row, err
 }
 
 // bind gives inputs and outputs their paths.
@@ -146,8 +149,10 @@ func (t *tx) run(ctx context.Context, project weft.ProjectID, id weft.RunID, loc
 func (s *Store) Run(ctx context.Context, project weft.ProjectID, id weft.RunID) (weft.RunView, error) {
 	var v weft.RunView
 	err := s.read(ctx, func(t *tx) (err error) {
-		v.Run, v.Plan, err = t.run(ctx, project, id, "")
-		return err
+		if v.Run, v.Plan, err = t.run(ctx, project, id, ""); err != nil {
+			return err
+		}
+		return t.recall(ctx, &v)
 	})
 	if err != nil {
 		return weft.RunView{}, fmt.Errorf("find run: %w", err)
@@ -218,7 +223,7 @@ func (t *tx) projects(ctx context.Context) ([]weft.ProjectID, error) {
 }
 
 const runInsert = `INSERT INTO run (id, project, plan, status, rev, attempt, created_at, updated_at, started_at, ended_at, due_at,
-	exit_code, exit_message, reason, image, cause, cause_by, combination, inputs, outputs) VALUES `
+	exit_code, exit_message, reason, image, cause, cause_by, cause_of, combination, inputs, outputs) VALUES `
 
 // insertRuns writes new Runs, of one or more Plans, and their Data, inputs, tags and
 // events. A Run whose combination of inputs exists already is left out. It returns how
@@ -243,7 +248,7 @@ func (t *tx) insertRuns(ctx context.Context, runs []weft.Run, plans map[weft.Pla
 
 // insertRunRows writes the rows of Runs, and returns those that were not there already.
 func (t *tx) insertRunRows(ctx context.Context, runs []weft.Run, plans map[weft.PlanID]weft.Plan) ([]weft.Run, error) {
-	const columns = 20
+	const columns = 21
 	args := make([]any, 0, columns*len(runs))
 	for i := range runs {
 		r := &runs[i]
@@ -257,7 +262,7 @@ func (t *tx) insertRunRows(ctx context.Context, runs []weft.Run, plans map[weft.
 		inputs := inputsOf(*r)
 		args = append(args, r.ID[:], r.Project[:], r.Plan[:], statusCode(r.Status), r.Rev, r.Attempt, micros(r.CreatedAt), micros(r.UpdatedAt),
 			orNull(r.StartedAt), orNull(r.EndedAt), due, code, message, textOrNull(r.Reason), digestOrNull(r.Image),
-			slices.Index(causes[:], r.Cause.Kind), idOrNull(r.Cause.By), combination(inputs), inputs, outputsOf(*r, plans[r.Plan]))
+			slices.Index(causes[:], r.Cause.Kind), idOrNull(r.Cause.By), causeOf(r), combination(inputs), inputs, outputsOf(*r, plans[r.Plan]))
 	}
 	made := make(map[weft.RunID]bool, len(runs))
 	err := t.insertReturning(ctx, runInsert, columns, args, " ON CONFLICT (plan, combination) DO NOTHING RETURNING id", func(r scanner) error {

@@ -104,17 +104,17 @@ func TestStop(t *testing.T) {
 		w.push("type:csv")
 		w.projection()
 		id := w.runs(p.ID)[0].ID
-		_, err := w.s.StopRun(w.Context(), w.project, id, false, w.by)
+		_, err := w.s.StopRun(w.Context(), w.project, id, weft.Stop{}, w.by)
 		w.wantKind(err, weft.Conflict)
 		w.become(id, weft.Running)
-		v := must(w.s.StopRun(w.Context(), w.project, id, false, w.by))(w)
+		v := must(w.s.StopRun(w.Context(), w.project, id, weft.Stop{}, w.by))(w)
 		if v.Run.Status != weft.Completing || v.Run.Exit == nil || *v.Run.Exit != (weft.Exit{Code: 0, Message: "stopped by user"}) {
 			w.Errorf("a stopped run is %s, %v", v.Run.Status, v.Run.Exit)
 		}
 		w.push("type:csv")
 		w.projection()
 		id = w.runs(p.ID, weft.Waiting)[0].ID
-		v = must(w.s.StopRun(w.Context(), w.project, id, true, w.by))(w)
+		v = must(w.s.StopRun(w.Context(), w.project, id, weft.Stop{Fail: true}, w.by))(w)
 		if v.Run.Status != weft.Aborting || *v.Run.Exit != (weft.Exit{Code: 253, Message: "aborted by user"}) {
 			w.Errorf("an aborted run is %s, %v", v.Run.Status, v.Run.Exit)
 		}
@@ -192,7 +192,7 @@ func TestDelete(t *testing.T) {
 		w.wantKind(w.s.DeleteRun(w.Context(), w.project, r.ID, w.by), weft.NotFound)
 		_, err := w.s.RetryRun(w.Context(), w.project, r.ID, w.by)
 		w.wantKind(err, weft.NotFound)
-		_, err = w.s.StopRun(w.Context(), w.project, r.ID, true, w.by)
+		_, err = w.s.StopRun(w.Context(), w.project, r.ID, weft.Stop{Fail: true}, w.by)
 		w.wantKind(err, weft.Conflict)
 		if uses := w.data(in).Downstreams; len(uses) != 0 {
 			w.Errorf("a deleted run is shown as %d uses of its input", len(uses))
@@ -224,7 +224,7 @@ func TestOtherProjectsSeeNothing(t *testing.T) {
 		w.wantKind(err, weft.NotFound)
 		_, err = w.s.Plan(w.Context(), other, p.ID)
 		w.wantKind(err, weft.NotFound)
-		_, err = w.s.StopRun(w.Context(), other, r.ID, true, w.by)
+		_, err = w.s.StopRun(w.Context(), other, r.ID, weft.Stop{Fail: true}, w.by)
 		w.wantKind(err, weft.NotFound)
 		w.wantKind(w.s.DeleteRun(w.Context(), other, r.ID, w.by), weft.NotFound)
 		_, err = w.s.TagData(w.Context(), other, in, weft.TagChange{Add: w.tags("a:b")}, w.by)

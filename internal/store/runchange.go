@@ -3,28 +3,24 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/weft-dev/weft"
 )
 
-// StopRun has a Run end at a user's wish: as a failure, or with what its outputs hold so
-// far as its result.
-func (s *Store) StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, fail bool, by weft.PrincipalID) (weft.RunView, error) {
+// StopRun has a Run end at a user's wish; see weft.Run.Stop.
+func (s *Store) StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, how weft.Stop, by weft.PrincipalID) (weft.RunView, error) {
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		r, _, err := t.run(ctx, project, id, t.s.forUpdate)
+		r, p, err := t.run(ctx, project, id, t.s.forUpdate)
 		if err != nil {
 			return err
 		}
-		to, exit := weft.Completing, weft.NewExit(weft.ExitStopped, "stopped by user")
-		if fail {
-			to, exit = weft.Aborting, weft.NewExit(weft.ExitAborted, "aborted by user")
-		}
-		next, err := r.To(to, t.now)
+		next, err := r.Stop(how, p.Policy, t.now)
 		if err != nil {
 			return err
 		}
-		next.Exit = exit
-		return t.changeRun(ctx, r, next, by)
+		return t.changeRun(ctx, r, next, by, time.Time{})
 	})
 	if err != nil {
 		return weft.RunView{}, fmt.Errorf("stop run: %w", err)
@@ -54,31 +50,9 @@ func (t *tx) retryRun(ctx context.Context, project weft.ProjectID, id weft.RunID
 	case r.Status != weft.Done && r.Status != weft.Failed:
 		return weft.Errorf(weft.Conflict, "run %s is %s; only a run that is done or failed can be retried", id, r.Status)
 	}
-	if p, err = t.plan(ctx, project, p.ID, t.s.forShare); err != nil {
-		return err
-	}
-	status := weft.Deactivated
-	if p.Active {
-		status = weft.Waiting
-	}
-	next, err := r.To(status, t.now)
-	if err != nil {
-		return err
-	}
-	if err := t.discardOutputs(ctx, r, by); err != nil {
-		return err
-	}
-	for i := range next.Outputs {
-		next.Outputs[i].Data = weft.NewID[weft.Data]()
-	}
-	if p.Log != nil {
-		next.Log = weft.NewID[weft.Data]()
-	}
-	next.Cause = weft.Cause{Kind: weft.CauseRetry, By: by}
-	if err := t.changeRun(ctx, r, next, by); err != nil {
-		return err
-	}
-	return t.insertOutputs(ctx, []weft.Run{next}, map[weft.PlanID]weft.Plan{p.ID: p})
+	again := r
+	again.Cause.Kind, again.Cause.By = weft.CauseRetry, by
+	return t.anotherAttempt(ctx, r, again, "", by, time.Time{})
 }
 
 // DeleteRun discards what a Run made. The Run stays, as a mark that its inputs were
@@ -112,11 +86,12 @@ func (t *tx) deleteRun(ctx context.Context, project weft.ProjectID, id weft.RunI
 		next.Outputs[i].Data = weft.DataID{}
 	}
 	next.Log = weft.DataID{}
-	return t.changeRun(ctx, r, next, by)
+	return t.changeRun(ctx, r, next, by, time.Time{})
 }
 
-// changeRun records another status of a Run that is locked, and what came with it.
-func (t *tx) changeRun(ctx context.Context, r, next weft.Run, by weft.PrincipalID) error {
+// changeRun records another status of a Run that is locked, and what came with it. It is
+// not to be claimed before dueAt; zero is at once.
+func (t *tx) changeRun(ctx context.Context, r, next weft.Run, by weft.PrincipalID, dueAt time.Time) error {
 	plans, err := t.plansByID(ctx, []weft.PlanID{r.Plan})
 	if err != nil {
 		return err
@@ -125,20 +100,23 @@ func (t *tx) changeRun(ctx context.Context, r, next weft.Run, by weft.PrincipalI
 	if next.Status != weft.Deactivated && !next.Status.Ended() {
 		due = micros(t.now)
 	}
+	if !dueAt.IsZero() {
+		due = micros(dueAt)
+	}
 	code, message := any(nil), any(nil)
 	if next.Exit != nil {
 		code, message = int64(next.Exit.Code), textOrNull(next.Exit.Message)
 	}
-	cause := 0
-	for i, c := range causes {
-		if c == next.Cause.Kind {
-			cause = i
-		}
+	resources, err := encodeResources(next.Resources)
+	if err != nil {
+		return err
 	}
 	_, err = t.exec(ctx, `UPDATE run SET status = $2, rev = $3, attempt = $4, updated_at = $5, started_at = $6, ended_at = $7, due_at = $8,
-		holder = NULL, exit_code = $9, exit_message = $10, reason = $11, image = $12, cause = $13, cause_by = $14, outputs = $15 WHERE id = $1`,
+		holder = NULL, exit_code = $9, exit_message = $10, reason = $11, image = $12, cause = $13, cause_by = $14, outputs = $15,
+		cause_of = $16, ended_by = $17, stop_by = $18, node = $19, resources = $20, retries = $21 WHERE id = $1`,
 		next.ID, statusCode(next.Status), next.Rev, next.Attempt, micros(next.UpdatedAt), orNull(next.StartedAt), orNull(next.EndedAt), due,
-		code, message, textOrNull(next.Reason), next.Image, cause, next.Cause.By, outputsOf(next, plans[r.Plan]))
+		code, message, textOrNull(next.Reason), next.Image, max(0, slices.Index(causes[:], next.Cause.Kind)), next.Cause.By, outputsOf(next, plans[r.Plan]),
+		causeOf(&next), textOrNull(string(next.End)), orNull(next.StopBy), textOrNull(next.Node), resources, next.Retries)
 	if err != nil {
 		return err
 	}

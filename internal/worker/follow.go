@@ -25,7 +25,7 @@ type follower struct {
 
 	mu     sync.Mutex
 	reason string      // why we killed it; "" if we did not, or were asked to
-	term   *time.Timer // when to try again to send SIGTERM; nil while not asked to
+	term   *time.Timer // when to try again to ask it to end; nil while not asked to
 	kill   *time.Timer // the end of the grace
 }
 
@@ -285,12 +285,12 @@ const (
 	lastPause  = time.Second
 )
 
-// terminate sends SIGTERM once the program handles it. Before that it would be lost,
+// terminate sends SIGTERM, or what the image has for it, once the program handles it. Before that it would be lost,
 // as the kernel spares the first process of a container what it does not handle; and
 // a program that was just started often has not come so far.
 func (f *follower) terminate(pause time.Duration) {
-	if catches(f.state.PID, unix.SIGTERM) {
-		f.send(unix.SIGTERM)
+	if sig := f.task.stopSignal(); sig == unix.SIGKILL || catches(f.state.PID, sig) {
+		f.send(sig)
 		f.term = time.AfterFunc(0, func() {})
 		return
 	}

@@ -31,6 +31,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -69,10 +71,33 @@ type Task struct {
 
 	Devices []string // that Spec gives it; repeated in Running and Exit
 
+	StopSignal string // as the image names it, like SIGINT or 2; "" is SIGTERM
+
 	Log         string   // file to append to; its directory exists
 	LogLimit    int64    // bytes; 0 is none
 	Outputs     []string // directories that the user of the program may write
 	OutputLimit int64    // bytes over all outputs; 0 is none
+}
+
+// stopSignal is what asks the program to end. What no one knows is SIGTERM, as with Docker.
+func (t Task) stopSignal() unix.Signal {
+	name := strings.ToUpper(strings.TrimSpace(t.StopSignal))
+	if n, err := strconv.ParseUint(name, 10, 7); err == nil && n > 0 && n <= 64 {
+		return unix.Signal(n)
+	}
+	if name != "" && !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	const realTime = 34 // of the C library, which keeps two for itself
+	if offset, ok := strings.CutPrefix(name, "SIGRTMIN+"); ok {
+		if n, err := strconv.ParseUint(offset, 10, 7); err == nil && n <= 64-realTime {
+			return unix.Signal(realTime + n)
+		}
+	}
+	if sig := unix.SignalNum(name); sig != 0 {
+		return sig
+	}
+	return unix.SIGTERM
 }
 
 // Running is what is known of a program that was started.
@@ -97,7 +122,7 @@ type Exit struct {
 // A Stop is a request to end.
 type Stop struct {
 	Asked time.Time
-	Grace time.Duration // between SIGTERM and SIGKILL; at 0 there is no SIGTERM
+	Grace time.Duration // between SIGTERM (or the image's signal) and SIGKILL; at 0 there is no SIGTERM
 }
 
 func (s Stop) deadline() time.Time { return s.Asked.Add(s.Grace) }

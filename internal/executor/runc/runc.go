@@ -31,6 +31,7 @@ type Image struct {
 	Env        []string
 	Entrypoint []string
 	Cmd        []string
+	StopSignal string // like SIGINT; "" is SIGTERM
 }
 
 // An Unpacker keeps images unpacked.

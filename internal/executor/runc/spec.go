@@ -23,7 +23,7 @@ import (
 func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (worker.Task, error) {
 	t := worker.Task{
 		ID: job.Attempt.String(), Runc: e.options.Runc, Root: e.state,
-		Layers: image.Layers, User: image.User, Devices: job.Devices,
+		Layers: image.Layers, User: image.User, Devices: job.Devices, StopSignal: image.StopSignal,
 		Log:      filepath.Join(e.dir(job.Attempt), executor.LogFile),
 		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit,
 	}
