@@ -82,14 +82,17 @@ type Object struct {
 // needs says which role in the object's project a verb takes.
 var needs = map[Verb]Role{Read: Viewer, Create: Member, Change: Member, Delete: Manager, Manage: Manager}
 
-// stricter says which verbs take another role for some kinds: whoever decides about the
-// people of a project, or about what leaves it, is its manager.
-var stricter = map[string]map[Verb]Role{
+// special says which verbs take another role for some kinds: whoever decides about the
+// people of a project, or about what leaves it, is its manager; what somebody marks for
+// himself is nobody else's business.
+var special = map[string]map[Verb]Role{
 	"member":       {Create: Manager, Change: Manager},
 	"grant":        {Create: Manager, Change: Manager},
 	"notification": {Create: Manager, Change: Manager},
 	"audit":        {Read: Manager},
 	"project":      {Create: Manager, Change: Manager},
+	"favourite":    {Change: Viewer},
+	"search":       {Create: Viewer, Change: Viewer},
 }
 
 // administration is what no token of a smaller scope than ScopeAll may do more to than
@@ -106,7 +109,7 @@ func May(p Principal, v Verb, o Object) error {
 		return err
 	}
 	role, known := needs[v]
-	if r, ok := stricter[o.Kind][v]; ok {
+	if r, ok := special[o.Kind][v]; ok {
 		role = r
 	}
 	whole := p.Admin && p.Bound.IsZero() && (p.Scope == "" || p.Scope == ScopeAll)

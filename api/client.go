@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -347,6 +348,20 @@ func (p params) span(since time.Time, duration time.Duration) params {
 	}
 	if duration != 0 {
 		p["duration"] = []string{duration.String()}
+	}
+	return p
+}
+
+// more adds the conditions of a kept Search: tags come on top, of anything else what is
+// there already counts.
+func (p params) more(kept url.Values) params {
+	for key, values := range kept {
+		switch _, there := p[key]; {
+		case !there:
+			p[key] = values
+		case key == "tag" || key == "in_tag" || key == "out_tag":
+			p[key] = append(slices.Clone(p[key]), values...)
+		}
 	}
 	return p
 }

@@ -20,12 +20,18 @@ type DataQuery struct {
 	Tags     []string // key:value; has all of them
 	Since    time.Time
 	Duration time.Duration // needs Since
+	More     url.Values    // further conditions, as of a kept Search
 	Page     Page
+}
+
+// Values returns the conditions as a Search keeps them.
+func (q DataQuery) Values() url.Values {
+	return url.Values(params{}.all("tag", q.Tags).span(q.Since, q.Duration).more(q.More))
 }
 
 // FindData yields the data that a query selects, in order of timestamp.
 func (c *Client) FindData(ctx context.Context, q DataQuery) iter.Seq2[DataDetail, error] {
-	p := params{}.all("tag", q.Tags).span(q.Since, q.Duration).page(q.Page)
+	p := params(q.Values()).page(q.Page)
 	return list[DataDetail](ctx, c, request{path: "/api/data", query: url.Values(p)}, "")
 }
 

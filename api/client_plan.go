@@ -11,18 +11,25 @@ import (
 // A PlanQuery selects plans. Conditions combine by and; zero ones do not count.
 type PlanQuery struct {
 	Active  *bool
-	Image   string   // repository[:tag]; exact
-	InTags  []string // key:value; one input has all of them
-	OutTags []string // key:value; one output, or the log, has all of them
+	Image   string     // repository[:tag]; exact
+	InTags  []string   // key:value; one input has all of them
+	OutTags []string   // key:value; one output, or the log, has all of them
+	More    url.Values // further conditions, as of a kept Search
 	Page    Page
+}
+
+// Values returns the conditions as a Search keeps them.
+func (q PlanQuery) Values() url.Values {
+	p := params{}.set("image", q.Image).all("in_tag", q.InTags).all("out_tag", q.OutTags)
+	if q.Active != nil {
+		p.set("active", strconv.FormatBool(*q.Active))
+	}
+	return url.Values(p.more(q.More))
 }
 
 // FindPlans yields the plans that a query selects, in order of id.
 func (c *Client) FindPlans(ctx context.Context, q PlanQuery) iter.Seq2[PlanDetail, error] {
-	p := params{}.set("image", q.Image).all("in_tag", q.InTags).all("out_tag", q.OutTags).page(q.Page)
-	if q.Active != nil {
-		p.set("active", strconv.FormatBool(*q.Active))
-	}
+	p := params(q.Values()).page(q.Page)
 	return list[PlanDetail](ctx, c, request{path: "/api/plans", query: url.Values(p)}, "")
 }
 

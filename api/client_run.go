@@ -18,13 +18,19 @@ type RunQuery struct {
 	Statuses []string // any of
 	Since    time.Time
 	Duration time.Duration // needs Since
+	More     url.Values    // further conditions, as of a kept Search
 	Page     Page
+}
+
+// Values returns the conditions as a Search keeps them.
+func (q RunQuery) Values() url.Values {
+	return url.Values(params{}.joined("plan", q.Plans).joined("knitIdInput", q.Inputs).joined("knitIdOutput", q.Outputs).
+		joined("status", q.Statuses).span(q.Since, q.Duration).more(q.More))
 }
 
 // FindRuns yields the runs that a query selects, in order of their last change.
 func (c *Client) FindRuns(ctx context.Context, q RunQuery) iter.Seq2[RunDetail, error] {
-	p := params{}.joined("plan", q.Plans).joined("knitIdInput", q.Inputs).joined("knitIdOutput", q.Outputs).
-		joined("status", q.Statuses).span(q.Since, q.Duration).page(q.Page)
+	p := params(q.Values()).page(q.Page)
 	return list[RunDetail](ctx, c, request{path: "/api/runs", query: url.Values(p)}, "")
 }
 

@@ -18,6 +18,7 @@ type dataFindOptions struct {
 	transient three
 	span      span
 	page      page
+	kept      kept
 }
 
 func newDataFind(c *common) *cobra.Command {
@@ -40,6 +41,7 @@ func newDataFind(c *common) *cobra.Command {
 	cmd.Flags().Var(&o.transient, "transient", "whether data whose run has not ended well are listed: only (yes), not (no), or both")
 	o.span.addTo(cmd)
 	o.page.addTo(cmd)
+	o.kept.addTo(cmd)
 	c.formatFlag(cmd, "o", formatTable, formatJSON)
 	return cmd
 }
@@ -63,6 +65,12 @@ func (o *dataFindOptions) parse() (api.DataQuery, error) {
 func (o *dataFindOptions) do(ctx context.Context, q api.DataQuery) error {
 	client, err := o.client()
 	if err != nil {
+		return err
+	}
+	if q.More, err = o.kept.more(ctx, client, weft.SubjectData); err != nil {
+		return err
+	}
+	if err := o.kept.keep(ctx, client, weft.SubjectData, q.Values()); err != nil {
 		return err
 	}
 	found := o.filtered(client.FindData(ctx, q))

@@ -34,5 +34,8 @@ func (c *common) dataShow(ctx context.Context, id weft.DataID) error {
 	if err != nil {
 		return err
 	}
-	return c.printData(d)
+	if err := c.printData(d); err != nil {
+		return err
+	}
+	return c.showNote(ctx, client, weft.SubjectData, id.String())
 }

@@ -18,6 +18,7 @@ const (
 	exitRunFailed   = 11
 	exitTimeout     = 12
 	exitFault       = 13
+	exitDiffers     = 14
 	exitInterrupted = 130
 )
 
@@ -55,6 +56,7 @@ const exitCodesHelp = `Every weft command ends with one of these codes:
    11   weft run wait: a run failed
    12   weft run wait: the time was up before the runs ended
    13   weft admin doctor: something does not work
+   14   weft data diff: the data differ
   130   interrupted
 
 Extension commands end with the code of the extension.`

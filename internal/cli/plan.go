@@ -18,7 +18,8 @@ func newPlan(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "plan", "Register plans and see how they feed each other",
 		newPlanApply(c), newPlanFind(c), newPlanShow(c), newPlanActive(c), newPlanResource(c),
-		newPlanAnnotate(c), newPlanServiceAccount(c), newPlanGraph(c), newPlanTemplate(c), newPlanWhy(c), newPlanPolicy(c))
+		newPlanAnnotate(c), newPlanServiceAccount(c), newPlanGraph(c), newPlanTemplate(c), newPlanWhy(c), newPlanPolicy(c),
+		newNote(c, weft.SubjectPlan))
 	c.addTo(cmd)
 	return cmd
 }

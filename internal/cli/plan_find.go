@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
 )
 
@@ -16,6 +17,7 @@ type planFindOptions struct {
 	inTags  []string
 	outTags formatOr
 	page    page
+	kept    kept
 }
 
 func newPlanFind(c *common) *cobra.Command {
@@ -39,6 +41,7 @@ func newPlanFind(c *common) *cobra.Command {
 	cmd.Flags().StringArrayVarP(&o.inTags, "in-tag", "i", nil, "`key:value` that one input has; repeat for several")
 	cmd.Flags().VarP(&o.outTags, "out-tag", "o", "`key:value` that one output or the log has; repeat for several (-o also takes an output format)")
 	o.page.addTo(cmd)
+	o.kept.addTo(cmd)
 	c.formatFlag(cmd, "", formatTable, formatJSON)
 	return cmd
 }
@@ -76,6 +79,12 @@ func (o *planFindOptions) parse() (api.PlanQuery, error) {
 func (o *planFindOptions) do(ctx context.Context, q api.PlanQuery) error {
 	client, err := o.client()
 	if err != nil {
+		return err
+	}
+	if q.More, err = o.kept.more(ctx, client, weft.SubjectPlan); err != nil {
+		return err
+	}
+	if err := o.kept.keep(ctx, client, weft.SubjectPlan, q.Values()); err != nil {
 		return err
 	}
 	found := client.FindPlans(ctx, q)

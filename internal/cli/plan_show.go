@@ -34,5 +34,8 @@ func (c *common) planShow(ctx context.Context, id weft.PlanID) error {
 	if err != nil {
 		return err
 	}
-	return c.printPlan(p)
+	if err := c.printPlan(p); err != nil {
+		return err
+	}
+	return c.showNote(ctx, client, weft.SubjectPlan, id.String())
 }

@@ -14,7 +14,7 @@ import (
 func newRun(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "run", "Follow, stop, retry and remove runs",
-		newRunFind(c), newRunShow(c), newRunLog(c), newRunStop(c), newRunRetry(c), newRunRm(c), newRunWait(c))
+		newRunFind(c), newRunShow(c), newRunLog(c), newRunStop(c), newRunRetry(c), newRunCopy(c), newRunRm(c), newRunWait(c), newNote(c, weft.SubjectRun))
 	c.addTo(cmd)
 	return cmd
 }

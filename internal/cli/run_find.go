@@ -20,6 +20,7 @@ type runFindOptions struct {
 	statuses []string
 	span     span
 	page     page
+	kept     kept
 }
 
 func newRunFind(c *common) *cobra.Command {
@@ -45,6 +46,7 @@ func newRunFind(c *common) *cobra.Command {
 	cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(findableStatuses(), cobra.ShellCompDirectiveNoFileComp))
 	o.span.addTo(cmd)
 	o.page.addTo(cmd)
+	o.kept.addTo(cmd)
 	c.formatFlag(cmd, "", formatTable, formatJSON)
 	return cmd
 }
@@ -78,6 +80,12 @@ func (o *runFindOptions) parse() (api.RunQuery, error) {
 func (o *runFindOptions) do(ctx context.Context, q api.RunQuery) error {
 	client, err := o.client()
 	if err != nil {
+		return err
+	}
+	if q.More, err = o.kept.more(ctx, client, weft.SubjectRun); err != nil {
+		return err
+	}
+	if err := o.kept.keep(ctx, client, weft.SubjectRun, q.Values()); err != nil {
 		return err
 	}
 	return o.print(client.FindRuns(ctx, q))

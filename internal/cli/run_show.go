@@ -45,5 +45,8 @@ func (o *runShowOptions) do(ctx context.Context, id weft.RunID) error {
 	if err != nil {
 		return err
 	}
-	return o.printRun(r)
+	if err := o.printRun(r); err != nil {
+		return err
+	}
+	return o.showNote(ctx, client, weft.SubjectRun, id.String())
 }

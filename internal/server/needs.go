@@ -22,6 +22,8 @@ type Principals interface {
 // A Store is what the server needs of the relational store. What does not exist in
 // the project is NotFound.
 type Store interface {
+	Marks
+
 	// Changed sends after commits, by this or any other process.
 	Changed() (ch <-chan struct{}, stop func())
 

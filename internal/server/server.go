@@ -92,6 +92,7 @@ func (s *Server) routes() {
 	s.runRoutes()
 	s.eventRoutes()
 	s.imageRoutes()
+	s.markRoutes()
 	s.systemRoutes()
 	s.doctorRoutes()
 	s.signInRoutes()

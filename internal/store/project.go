@@ -174,6 +174,7 @@ func (t *tx) deleteProject(ctx context.Context, id, home weft.ProjectID) error {
 	}
 	for _, statement := range []string{
 		"DELETE FROM member WHERE project = $1", "DELETE FROM group_role WHERE project = $1", "DELETE FROM token WHERE project = $1", "DELETE FROM repo_blob WHERE project = $1",
+		"DELETE FROM note WHERE project = $1", "DELETE FROM favourite WHERE project = $1", "DELETE FROM search WHERE project = $1",
 		"DELETE FROM change WHERE project = $1", "DELETE FROM plan WHERE project = $1", "DELETE FROM project WHERE id = $1",
 	} {
 		if _, err := t.exec(ctx, statement, id); err != nil {

@@ -335,7 +335,8 @@ func (s *Store) DeleteUser(ctx context.Context, name string) error {
 		if err := t.endCredentials(ctx, u.ID); err != nil {
 			return err
 		}
-		for _, statement := range []string{"DELETE FROM member WHERE principal = $1", "DELETE FROM group_role WHERE principal = $1", "DELETE FROM identity WHERE principal = $1", "DELETE FROM principal WHERE id = $1"} {
+		for _, statement := range []string{"DELETE FROM member WHERE principal = $1", "DELETE FROM group_role WHERE principal = $1", "DELETE FROM identity WHERE principal = $1",
+			"DELETE FROM favourite WHERE principal = $1", "DELETE FROM search WHERE owner = $1 AND shared = 0", "DELETE FROM principal WHERE id = $1"} {
 			if _, err := t.exec(ctx, statement, u.ID); err != nil {
 				return err
 			}
