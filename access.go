@@ -93,6 +93,8 @@ var special = map[string]map[Verb]Role{
 	"project":      {Create: Manager, Change: Manager},
 	"favourite":    {Change: Viewer},
 	"search":       {Create: Viewer, Change: Viewer},
+	"user":         {Read: Manager, Create: Manager, Change: Manager}, // a service whose home the project is
+	"token":        {Read: Manager, Create: Manager, Change: Manager}, // … and its tokens
 }
 
 // administration is what no token of a smaller scope than ScopeAll may do more to than
@@ -153,6 +155,9 @@ func (p Principal) mayByToken(v Verb, o Object) error {
 		}
 	default:
 		return Errorf(Forbidden, "the token %q is of the scope %q, which this server does not know", p.Token, p.Scope)
+	}
+	if !p.Bound.IsZero() && o.Project.IsZero() && administration[o.Kind] && v != Read && v != Create {
+		return Errorf(Forbidden, "the token %q is bound to a project, and may not %s %s", p.Token, v, objectName(o)).WithAdvice("use one that is bound to none")
 	}
 	if !p.Bound.IsZero() && !o.Project.IsZero() && o.Project != p.Bound {
 		return Errorf(Forbidden, "the token %q is bound to another project", p.Token).

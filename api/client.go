@@ -24,16 +24,18 @@ import (
 // Unavailable when no answer came. Whatever is read from a returned stream may fail
 // likewise.
 type Client struct {
-	base  string // without a slash at the end and without /api
-	token string
-	agent string
-	http  *http.Client
+	base    string // without a slash at the end and without /api
+	token   string
+	project string
+	agent   string
+	http    *http.Client
 }
 
 // Options are what a Client may be told. The zero value will do.
 type Options struct {
 	Token     string       // sent with every request; "" takes the password of the base URL
 	CA        []byte       // PEM; if given, no other authority is trusted
+	Project   string       // that requests are about; "" leaves it to the token
 	UserAgent string       // "" is that of Go
 	HTTP      *http.Client // overrides CA; nil makes one
 }
@@ -51,7 +53,7 @@ func NewClient(base string, o Options) (*Client, error) {
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/api")
-	c := &Client{base: strings.TrimSuffix(u.String(), "/"), token: token, agent: o.UserAgent, http: o.HTTP}
+	c := &Client{base: strings.TrimSuffix(u.String(), "/"), token: token, project: o.Project, agent: o.UserAgent, http: o.HTTP}
 	if c.http == nil {
 		tr, err := newTransport(o.CA)
 		if err != nil {
@@ -94,6 +96,10 @@ func (c *Client) Base() string { return c.base }
 
 // Token returns the token that is sent, "" if none.
 func (c *Client) Token() string { return c.token }
+
+// ProjectHeader names the project that a request is about, where it is not the one that
+// its token is bound to or the home of its owner.
+const ProjectHeader = "X-Weft-Project"
 
 // request is one call: what differs from a GET without a body.
 type request struct {
@@ -154,6 +160,9 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.project != "" {
+		req.Header.Set(ProjectHeader, c.project)
 	}
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)

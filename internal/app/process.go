@@ -35,6 +35,7 @@ type process struct {
 	log      *slog.Logger
 	url      string
 	token    string
+	password string // of the first administrator, if it was made just now
 	listener net.Listener
 	certs    *operate.Keeper        // nil: the server speaks plain HTTP
 	wanted   atomic.Pointer[Config] // the latest, for the names in the certificate
@@ -224,6 +225,9 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 	if err != nil {
 		return err
 	}
+	if p.password, err = firstPassword(ctx, p.store); err != nil {
+		return err
+	}
 	var anonymous *weft.Principal
 	if p.NoAuth {
 		anonymous = &admin
@@ -251,6 +255,8 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Content:           contents{p.content},
 		Logs:              logs{p.executor, p.content},
 		SignIn:            signIn,
+		Accounts:          p.store,
+		Passwords:         passwords{signIn},
 		Offer:             p.offer,
 		Registry:          p.registry,
 		Metrics:           metrics,

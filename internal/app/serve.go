@@ -21,7 +21,8 @@ func newServe(env cli.Env) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server: API, registry, engine and executor in one process",
 		Long: `Serve runs the whole system in one process, and keeps everything in one directory.
-When it is ready it prints one line with its URL. The administrator's token is in the
+When it is ready it prints one line with its URL; the first time also the password of
+the user admin, which is kept nowhere. The administrator's token is in the
 file admin.token of the state directory; the user who started it needs none, as a
 profile is left for him.
 
@@ -81,7 +82,7 @@ func serve(ctx context.Context, c Config, again *reloader, env cli.Env) error {
 	if err := leaveProfile(p); err != nil {
 		log.Warn("no profile was left for the local user", "error", err)
 	}
-	if _, err := fmt.Fprintf(env.Out, "weft is ready at %s\n", p.url); err != nil {
+	if err := announce(env.Out, p); err != nil {
 		return closeAfter(err, p.close)
 	}
 	return closeAfter(p.run(ctx), p.close)

@@ -21,6 +21,7 @@ type common struct {
 	profile string // name in the store; "" means the nearest .knitprofile
 	store   string // path of the profile store
 	knitenv string // path; "" means the nearest knitenv
+	inside  string // name of the project; "" leaves it to WEFT_PROJECT, then to the token
 	format  format
 }
 
@@ -28,6 +29,7 @@ type common struct {
 func (c *common) addTo(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.profile, "profile", "", "`name` of the profile of the server (default: the first line of the nearest .knitprofile)")
+	f.StringVar(&c.inside, "project", "", "`name` of the project on the server (default: WEFT_PROJECT, or the one of the token)")
 	f.StringVar(&c.store, "profile-store", "", "`file` that keeps profiles by name (default: ~/.knit/profile)")
 	f.StringVar(&c.knitenv, "env", "", "`file` with tags and resources for this project (default: the nearest knitenv)")
 }
@@ -129,7 +131,15 @@ func (c *common) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient(p.APIRoot, api.Options{CA: ca, Token: c.token(), UserAgent: "weft/" + c.Version})
+	return api.NewClient(p.APIRoot, api.Options{CA: ca, Token: c.token(), Project: c.projectName(), UserAgent: "weft/" + c.Version})
+}
+
+// projectName returns the project on the server to work in, "" for that of the token.
+func (c *common) projectName() string {
+	if c.inside != "" {
+		return c.inside
+	}
+	return c.Getenv("WEFT_PROJECT")
 }
 
 // token returns the one that overrides the profile's.

@@ -156,5 +156,8 @@ func (c *common) extensionEnv() ([]string, error) {
 	if client.Token() != "" {
 		env = append(env, "WEFT_TOKEN="+client.Token())
 	}
+	if p := c.projectName(); p != "" {
+		env = append(env, "WEFT_PROJECT="+p)
+	}
 	return env, nil
 }

@@ -124,7 +124,7 @@ func (o *imagePushOptions) pushAll(ctx context.Context, client *api.Client, imag
 	if err != nil {
 		return nil, err
 	}
-	to := pushTarget{base: client.Base(), token: client.Token(), transport: transport, agent: "weft/" + o.Version}
+	to := pushTarget{base: client.Base(), token: client.Token(), transport: inProject{transport, o.projectName()}, agent: "weft/" + o.Version}
 	var pushed []pushedImage
 	for _, image := range images {
 		as := called

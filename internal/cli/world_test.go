@@ -80,7 +80,7 @@ func newWorld(t testing.TB, dir string) *world {
 			who, err := guard.Authorise(r, v, "image")
 			return who.Project, err
 		}})
-	s := server.New(server.Config{Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Registry: images, SignIn: signIn, Log: log,
+	s := server.New(server.Config{Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Accounts: db, Passwords: passwords{signIn}, Registry: images, SignIn: signIn, Log: log,
 		Offer: func(ctx context.Context) (server.Offer, error) {
 			c, err := fake.Capacity(ctx)
 			return server.Offer{Resources: c.Resources, Labels: c.Labels}, err
@@ -207,4 +207,16 @@ func (l runLogs) OpenLog(ctx context.Context, r weft.Run, follow bool) (io.ReadC
 		return nil, weft.Errorf(weft.NotFound, "run %s has printed nothing that is there now", r.ID)
 	}
 	return f, err
+}
+
+// passwords are those of accounts, as package app has them.
+type passwords struct{ *identity.Service }
+
+func (passwords) HashPassword(password string) (string, error) {
+	return identity.HashPassword(password)
+}
+
+func (p passwords) CheckPassword(ctx context.Context, name, password, from string) error {
+	_, err := p.SignIn(ctx, name, password, from)
+	return err
 }

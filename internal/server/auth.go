@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,7 +9,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/api"
 )
 
 // A Guard tells who makes a request, and decides by weft.May what they may do.
@@ -74,14 +78,10 @@ func tokenOf(r *http.Request) string {
 	return ""
 }
 
-// ProjectHeader names the project that a request is about, where it is not the one that
-// its token is bound to, or the home of whoever makes it.
-const ProjectHeader = "X-Weft-Project"
-
 // Authorise decides whether whoever makes a request may do v to things of a kind, and
 // returns the project that the request is about. The embedded registry asks it too.
 func (g *Guard) Authorise(r *http.Request, v weft.Verb, kind string) (weft.Principal, error) {
-	return g.authorise(r, v, func(p weft.Principal) (weft.Object, error) {
+	return g.authorise(r, v, func(_ *http.Request, p weft.Principal) (weft.Object, error) {
 		if systemKinds[kind] {
 			return weft.Object{Kind: kind}, nil
 		}
@@ -93,7 +93,7 @@ func (g *Guard) Authorise(r *http.Request, v weft.Verb, kind string) (weft.Princ
 var systemKinds = map[string]bool{"system": true, "user": true, "project": true}
 
 // authorise is Authorise for an object that depends on who asks.
-func (g *Guard) authorise(r *http.Request, v weft.Verb, object func(weft.Principal) (weft.Object, error)) (weft.Principal, error) {
+func (g *Guard) authorise(r *http.Request, v weft.Verb, object func(*http.Request, weft.Principal) (weft.Object, error)) (weft.Principal, error) {
 	p, err := g.Authenticate(r)
 	if err != nil {
 		return p, err
@@ -104,36 +104,46 @@ func (g *Guard) authorise(r *http.Request, v weft.Verb, object func(weft.Princip
 	if err := g.choose(r, &p); err != nil {
 		return p, err
 	}
-	o, err := object(p)
+	o, err := object(r, p)
 	if err != nil {
 		return p, err
+	}
+	if !o.Project.IsZero() {
+		p.Project = o.Project
 	}
 	i.audit.Kind, i.audit.Project = o.Kind, o.Project
 	return p, weft.May(p, v, o)
 }
 
-// choose makes the project that a request names the one that it is about. Whether there
-// is such a project is told to nobody who has no role in it.
+// choose makes the project that a request names the one that it is about.
 func (g *Guard) choose(r *http.Request, p *weft.Principal) error {
-	name := r.Header.Get(ProjectHeader)
+	name := r.Header.Get(api.ProjectHeader)
 	if name == "" {
 		return nil
 	}
-	project, err := g.principals.ProjectNamed(r.Context(), name)
-	switch {
-	case weft.KindOf(err) == weft.NotFound && p.Admin && p.Bound.IsZero():
-		return err
-	case weft.KindOf(err) == weft.NotFound || err == nil && p.RoleIn(project.ID) == weft.NoRole:
-		advice := "`weft project ls` shows yours"
-		if !p.Bound.IsZero() {
-			advice = "the token is bound to a project; it is good for no other"
-		}
-		return weft.Errorf(weft.Forbidden, "%s is not a member of a project %q", p.Name, name).WithAdvice("%s", advice)
-	case err != nil:
+	project, err := g.project(r.Context(), *p, name)
+	if err != nil {
 		return err
 	}
 	p.Project = project.ID
 	return nil
+}
+
+// project returns the project of that name, if p has a role in it. Whether there is such
+// a project is told to nobody else.
+func (g *Guard) project(ctx context.Context, p weft.Principal, name string) (weft.Project, error) {
+	project, err := g.principals.ProjectNamed(ctx, name)
+	if err != nil && (weft.KindOf(err) != weft.NotFound || p.Admin && p.Bound.IsZero()) {
+		return project, err
+	}
+	if err != nil || p.RoleIn(project.ID) == weft.NoRole {
+		e := weft.Errorf(weft.Forbidden, "%s is not a member of a project %q", p.Name, name).WithAdvice("`weft project ls` shows yours")
+		if !p.Bound.IsZero() {
+			e = e.WithAdvice("the token %q is bound to a project, and good for no other", p.Token)
+		}
+		return weft.Project{}, e
+	}
+	return project, nil
 }
 
 type principalKey struct{}
@@ -141,12 +151,23 @@ type principalKey struct{}
 // guarded lets a request through to h if its principal has the route's right.
 func (s *Server) guarded(rt route, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		infoOf(r.Context()).route = rt.path
+		i := infoOf(r.Context())
+		i.route = rt.path
 		if rt.kind == "" {
 			h(w, r)
 			return
 		}
-		p, err := s.guard.Authorise(r, rt.verb, rt.kind)
+		if rt.verb != weft.Read {
+			i.audit.Action, i.partly = rt.id, rt.part
+		}
+		i.audit.Object = cmp.Or(chi.URLParam(r, "id"), chi.URLParam(r, "user"), chi.URLParam(r, "project"))
+		var p weft.Principal
+		var err error
+		if rt.of == nil {
+			p, err = s.guard.Authorise(r, rt.verb, rt.kind)
+		} else {
+			p, err = s.guard.authorise(r, rt.verb, rt.of)
+		}
 		if err != nil {
 			s.answerError(w, r, err)
 			return

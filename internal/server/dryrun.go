@@ -26,6 +26,9 @@ func (p *DryRunParam) Resolve(ctx huma.Context) []error {
 	if p.dry, err = flagOf(u.Query(), "dry_run"); err != nil {
 		return []error{err}
 	}
+	if n := weft.AuditOf(ctx.Context()); n != nil && p.dry {
+		n.Action = "" // nothing is changed
+	}
 	return nil
 }
 

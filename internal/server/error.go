@@ -80,6 +80,7 @@ func (s *Server) fail(ctx context.Context, err error) *failure {
 	default:
 		f.Message = "the request was given up"
 	}
+	info.failure = f.Message
 	return f
 }
 

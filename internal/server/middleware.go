@@ -26,6 +26,8 @@ type info struct {
 	route     string // as declared; "" when there is none
 	principal string
 	audit     weft.AuditNote
+	partly    bool   // succeeding is nothing for the audit log
+	failure   string // what the client was told
 }
 
 type infoKey struct{}
@@ -59,6 +61,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 			}
 			took := time.Since(start)
 			done(i.route, r.Method, rec.code(), took)
+			s.noteAudit(r.Context(), i, rec.code())
 			s.log.LogAttrs(r.Context(), levelOf(rec.code(), p != nil && r.Context().Err() == nil), "request", slog.String("request", i.id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
 				slog.Duration("took", took), slog.String("principal", i.principal), slog.Bool("cut", p != nil))

@@ -24,7 +24,9 @@ type route struct {
 	more    string // description
 
 	verb weft.Verb
-	kind string // of the object: "data", "plan", "run", "image", "event", "system"; "" is open to everyone
+	kind string                                                   // of the object: "data", "plan", "run", "image", "event", "system"; "" is open to everyone
+	of   func(*http.Request, weft.Principal) (weft.Object, error) // the object itself; nil: what is of that kind in the request's project
+	part bool                                                     // of a change that another request ends, which the audit log then tells of
 
 	status int // of success; 0 is 200
 }

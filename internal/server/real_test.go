@@ -110,7 +110,7 @@ func newReal(t testing.TB) *real {
 	}
 	r := &real{store: s, content: &dirContent{Dir: dir}, logs: &liveLogs{map[weft.RunID]string{}, map[weft.RunID]io.ReadCloser{}}, project: who.Project}
 	r.Server = newServer(t, Config{
-		Guard: NewGuard(s, nil), Store: s, Content: r.content, Logs: r.logs, Version: "1.2.3",
+		Guard: NewGuard(s, nil), Store: s, Content: r.content, Logs: r.logs, Accounts: s, Passwords: plainPasswords{s}, Version: "1.2.3",
 		Offer: func(context.Context) (Offer, error) {
 			return Offer{Resources: weft.Resources{"cpu": resource.MustParse("2")}, Labels: []weft.Label{{Key: "disk", Value: "fast"}}}, nil
 		},

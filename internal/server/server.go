@@ -39,6 +39,9 @@ type Config struct {
 	Version           string
 	Commit            string
 	Log               *slog.Logger
+
+	Accounts  Accounts  // users, projects, tokens and the audit log
+	Passwords Passwords // optional: nobody has one without
 }
 
 // A Server answers the HTTP API. It is an http.Handler, safe for concurrent use.
@@ -96,6 +99,7 @@ func (s *Server) routes() {
 	s.systemRoutes()
 	s.doctorRoutes()
 	s.signInRoutes()
+	s.accountRoutes()
 	s.describeNull()
 }
 
@@ -148,7 +152,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
 	case s.Registry != nil && (path == "/v2" || strings.HasPrefix(path, "/v2/")):
-		infoOf(r.Context()).route = "/v2/"
+		i := infoOf(r.Context())
+		i.route = "/v2/"
+		noteRegistry(i, r)
 		s.Registry.ServeHTTP(w, r)
 	case s.Console != nil && !strings.HasPrefix(path, "/api/") && path != "/api" && !s.router.Match(chi.NewRouteContext(), r.Method, path):
 		infoOf(r.Context()).route = "/"

@@ -28,7 +28,7 @@ const maxManifest = 1 << 30 // bytes of its text
 // send that, commit.
 func (s *Server) uploadRoutes() {
 	create := func(method, path, id, summary string) route {
-		return route{method: method, path: path, id: id, summary: summary, verb: weft.Create, kind: "data"}
+		return route{method: method, path: path, id: id, summary: summary, verb: weft.Create, kind: "data", part: id != "commit-upload"}
 	}
 	handle(s, create(http.MethodPost, "/api/uploads", "begin-upload", "Begin a push"), s.beginUpload)
 	s.stream(streamed{

@@ -24,6 +24,7 @@ func (s *Store) CreatePlan(ctx context.Context, p weft.Plan, by weft.PrincipalID
 
 // createPlan must run in a transaction of its own, as it makes the cache of plans current.
 func (t *tx) createPlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) error {
+	t.subject = p.ID.String()
 	if err := t.lockPlans(ctx, p.Project); err != nil {
 		return err
 	}

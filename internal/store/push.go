@@ -25,6 +25,7 @@ func (s *Store) PushData(ctx context.Context, p weft.Push) (weft.DataView, error
 }
 
 func (t *tx) push(ctx context.Context, p weft.Push) error {
+	t.subject = p.Data.String()
 	if sys := p.Tags.System(); len(sys) > 0 {
 		return weft.Errorf(weft.Invalid, "tag %s is set by the system", sys[0])
 	}

@@ -287,7 +287,7 @@ func (t *tx) keepAnAdmin(ctx context.Context, u weft.User) error {
 // named. "" takes the password away.
 func (s *Store) SetPassword(ctx context.Context, id weft.PrincipalID, passwordHash string, keep weft.SessionID) error {
 	err := s.changeAccess(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, "UPDATE principal SET password = $1 WHERE id = $2 AND kind = 0", textOrNull(passwordHash), id)
+		n, err := t.exec(ctx, "UPDATE principal SET password = $1 WHERE id = $2 AND kind = 0", passwordHash, id) // not NULL, which is for one that never had any
 		if err != nil {
 			return err
 		}
@@ -301,6 +301,19 @@ func (s *Store) SetPassword(ctx context.Context, id weft.PrincipalID, passwordHa
 		return fmt.Errorf("set password: %w", err)
 	}
 	return nil
+}
+
+// LacksFirstPassword reports whether SetFirstPassword would set one.
+func (s *Store) LacksFirstPassword(ctx context.Context) (bool, error) {
+	lacks := false
+	err := s.read(ctx, func(t *tx) (err error) {
+		lacks, err = t.row(ctx, "SELECT 1 FROM principal WHERE name = $1 AND password IS NULL AND signed_in_at IS NULL", []any{adminName}, new(int64))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for the administrator's password: %w", err)
+	}
+	return lacks, nil
 }
 
 // SetFirstPassword gives the first administrator a password unless it has one, and
