@@ -72,13 +72,15 @@ func explain(err error) (f failure, ok bool) {
 	return failure{http.StatusInternalServerError, unknown, "internal error"}, false
 }
 
+// statusClientGone is for the access log: the client has left before it was answered.
+const statusClientGone = 499
+
 // answerError writes an error as the specification wants it.
 func answerError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	if r.Context().Err() != nil {
-		return // nobody is there to read it
-	}
 	f, ok := explain(err)
-	if !ok {
+	if !ok && r.Context().Err() != nil { // nobody is there to read it, but without an answer it would be 200
+		f.status = statusClientGone
+	} else if !ok {
 		log.ErrorContext(r.Context(), "registry request", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	if f.status == http.StatusUnauthorized {

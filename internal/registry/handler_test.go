@@ -196,6 +196,9 @@ func TestPathTricks(t *testing.T) {
 		"/v2/A/blobs/" + d, "/v2//blobs/" + d, "/v2/a//b/blobs/" + d, "/v2/a/%00/blobs/" + d, "/v2/-a/blobs/" + d,
 		"/v2/a..b/blobs/" + d, "/v2/a%5cb/blobs/" + d, "/v2/" + strings.Repeat("a", 256) + "/blobs/" + d,
 		"/v2/a/blobs/..%2f..%2fetc", "/v2/a/blobs/uploads/..%2fx",
+		"/v2/a%252f..%252fb/blobs/" + d, "/v2/%252e%252e/blobs/" + d, "/v2/a/manifests/..", "/v2/a/manifests/%2e%2e", "/v2/a/manifests/..%2fb",
+		"/v2/a/manifests/%252e%252e%252fb", "/v2/a/manifests/v1%00", "/v2/a/referrers/..%2f" + d, "/v2/a/tags/list/..", "/v2/a/../tags/list", "/v2/a%20b/tags/list",
+		"/v2/a/blobs/uploads/%2e%2e", "/v2/a/blobs/sha256:..%2f..%2f..%2fetc%2fpasswd", "/v2/a/blobs/sha512:../../etc/passwd", "/v2/a;b/tags/list", "/v2/é/tags/list",
 	} {
 		r, err := http.NewRequest("GET", s.server.URL+path, nil)
 		if err != nil {

@@ -25,14 +25,15 @@ import (
 // A system is a registry that listens, and what it is made of. Whoever signs in as
 // a name works in the project of that name; the name "viewer" may only read.
 type system struct {
-	t       testing.TB
-	catalog *store.Store
-	content *content.Dir
-	handler *registry.Handler
-	server  *httptest.Server
-	host    string // of the server, with its port
-	dir     string
-	broken  chan struct{} // gets a value when a request that the client broke off has been served
+	t        testing.TB
+	catalog  *store.Store
+	content  *content.Dir
+	handler  *registry.Handler
+	server   *httptest.Server
+	host     string // of the server, with its port
+	dir      string
+	projects map[string]weft.ProjectID // of users whose project is not projectOf
+	broken   chan struct{}             // gets a value when a request that the client broke off has been served
 }
 
 func setup(t testing.TB) *system {
@@ -55,7 +56,8 @@ func eachDatabase(t *testing.T, test func(s *system)) {
 	storetest.Each(t, func(t *testing.T, catalog *store.Store) { test(listen(t, catalog)) })
 }
 
-func listen(t testing.TB, catalog *store.Store) *system {
+// assemble makes a system that does not listen.
+func assemble(t testing.TB, catalog *store.Store) *system {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s := &system{t: t, catalog: catalog, dir: t.TempDir(), broken: make(chan struct{}, 16)}
@@ -63,7 +65,17 @@ func listen(t testing.TB, catalog *store.Store) *system {
 	if s.content, err = content.Open(s.dir, s.catalog, log); err != nil {
 		t.Fatal(err)
 	}
-	s.handler = registry.NewHandler(registry.Config{Catalog: s.catalog, Content: s.content, Authorise: authorise, Log: log})
+	s.handler = registry.NewHandler(registry.Config{Catalog: s.catalog, Content: s.content, Authorise: s.authorise, Log: log})
+	t.Cleanup(func() {
+		s.handler.Close(context.Background())
+		s.content.Close()
+	})
+	return s
+}
+
+func listen(t testing.TB, catalog *store.Store) *system {
+	t.Helper()
+	s := assemble(t, catalog)
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.handler.ServeHTTP(w, r)
 		if r.Header.Get("Breaks-Off") != "" {
@@ -71,11 +83,7 @@ func listen(t testing.TB, catalog *store.Store) *system {
 		}
 	}))
 	s.host = strings.TrimPrefix(s.server.URL, "http://")
-	t.Cleanup(func() {
-		s.server.Close()
-		s.handler.Close(context.Background())
-		s.content.Close()
-	})
+	t.Cleanup(s.server.Close)
 	return s
 }
 
@@ -97,13 +105,16 @@ func projectOf(name string) weft.ProjectID {
 	return weft.ProjectID(uuid.NewSHA1(uuid.Nil, []byte(name)))
 }
 
-func authorise(r *http.Request, v weft.Verb) (weft.ProjectID, error) {
+func (s *system) authorise(r *http.Request, v weft.Verb) (weft.ProjectID, error) {
 	user, password, ok := r.BasicAuth()
 	if !ok || password != "secret" {
 		return weft.ProjectID{}, weft.Errorf(weft.Unauthenticated, "send a token as the password")
 	}
 	if user == "viewer" && v != weft.Read {
 		return weft.ProjectID{}, weft.Errorf(weft.Forbidden, "viewer may not %s images", v)
+	}
+	if p, ok := s.projects[user]; ok {
+		return p, nil
 	}
 	return projectOf(user), nil
 }

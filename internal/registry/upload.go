@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -241,9 +242,10 @@ func (p *patientReader) Read(b []byte) (int, error) {
 		p.set(p.until)
 	}
 	n, err := p.r.Read(b)
-	if err != nil {
+	if errors.Is(err, io.EOF) {
 		// The server goes on reading, to notice when the client leaves: it must not
-		// take a slow disk for that.
+		// take a slow disk for that. After a body that stalled the limit stays: else the
+		// server would wait for the rest of it before it answers.
 		p.set(time.Time{})
 	}
 	return n, err

@@ -167,7 +167,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	}
 	b.deadline(until)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if errors.Is(err, io.EOF) { // after a body that stalled, the server is not to wait for its rest before it answers
 		b.deadline(time.Time{})
 	}
 	return n, b.explain(err)
