@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/identity":          {"."},
 	"internal/egress":            {"."}, // decision 19
 	"internal/operate":           {"."}, // certificates, doctor; decision 16
+	"internal/notify":            {"."}, // decision 20
 	"internal/server":            {".", "api", "web"},
 	"internal/worker":            {},
 	"internal/cli":               {".", "api", "internal/content"},

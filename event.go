@@ -15,6 +15,7 @@ type Event struct {
 	From    Status // of the Run before; "" for a new one or another kind; To, when only its reason is another
 	To      Status // of the Run after; "" for another kind
 	By      PrincipalID
+	Attempt int64 // that the Run is at after the change; 0 when that is not known
 }
 
 // An EventKind says what happened.

@@ -11,6 +11,7 @@ type Save struct {
 	Trees map[DataID]Tree // for Done and Failed: what the outputs and the log were sealed to
 	Keep  bool            // go on holding the lease
 	Due   time.Time       // not to be claimed before; zero is at once
+	Env   []byte          // for Starting: variables that hooks gave the attempt, sealed
 
 	// Again, when it is not zero, has a Run that failed tried again by itself: in the
 	// same transaction it becomes waiting, to be claimed from then on, with Why.

@@ -43,6 +43,8 @@ type Config struct {
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
 	Egress      egressConfig  `koanf:"egress" yaml:"egress"`               // what hooks, notifications and imports may reach
 
+	Hooks hooksConfig `koanf:"hooks" yaml:"hooks"` // URLs that are asked before, and told after a run changes
+
 	TLS       string         `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
 	TLSNames  []string       `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
 	CADomains []string       `koanf:"ca-domains" yaml:"ca-domains"`           // domains and networks that our authority is limited to; empty: none
@@ -162,7 +164,7 @@ func loadConfig(fs *pflag.FlagSet) (Config, error) {
 	}
 	strict := koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true, // what a section does not know is a typing error
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(hookFromURL, mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}}
 	if err := k.UnmarshalWithConf("", &c, strict); err != nil {
 		return Config{}, weft.Errorf(weft.Invalid, "settings: %w", err).WithAdvice("`weft config` prints all that can be set")
@@ -219,6 +221,9 @@ func (c Config) check() error {
 	if _, err := c.Egress.policy(); err != nil {
 		return err
 	}
+	if _, _, err := c.Hooks.hooks(c.Egress); err != nil {
+		return err
+	}
 	if c.Database != "" {
 		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 			return weft.Errorf(weft.Invalid, "database: this is not a URL that begins with postgres://")
@@ -243,6 +248,7 @@ func (c Config) write() (string, error) {
 	if u, err := url.Parse(c.Database); c.Database != "" && err == nil {
 		c.Database = u.Redacted()
 	}
+	c.Hooks = c.Hooks.hidden()
 	b, err := yamlv3.Marshal(c)
 	return string(b), err
 }

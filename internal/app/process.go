@@ -22,6 +22,7 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/runc"
 	"github.com/weft-dev/weft/internal/identity"
+	"github.com/weft-dev/weft/internal/notify"
 	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
@@ -50,6 +51,7 @@ type process struct {
 	images   *registry.Images
 	executor executor.Executor
 	egress   *egress.Gate
+	before   *notify.Before
 	engine   *engine.Engine
 	server   *server.Server
 
@@ -64,7 +66,7 @@ func open(ctx context.Context, c Config, l net.Listener, again *reloader, log *s
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, *prometheus.Registry) error{
-		p.openEgress, p.openState, p.openCerts, p.openContent, p.openExecutor, p.openEngine, p.openServer,
+		p.openEgress, p.openState, p.openCerts, p.openContent, p.openExecutor, p.openHooks, p.openEngine, p.openServer,
 	} {
 		if err := step(ctx, metrics); err != nil {
 			return nil, closeAfter(err, p.close)
@@ -211,6 +213,8 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 		Content:     works{p.content, p.store},
 		Images:      p.openImages(),
 		Collector:   collector{p.content, p.layers, p.store, p.CollectWait, p.Registry},
+		Hooks:       asked{p.before},
+		Vault:       p.keys,
 		Log:         p.log,
 		Metrics:     metrics,
 		Holder:      "serve", // the only one on this state

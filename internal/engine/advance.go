@@ -24,6 +24,9 @@ const tellAfter = time.Second
 
 // dispatch gives a claimed Run to whoever handles its status.
 func (e *Engine) dispatch(ctx context.Context, r weft.Run) {
+	if e.asks.meet(r) && r.Status != weft.Starting && r.Status != weft.Running {
+		return // while its container lives it is looked at nevertheless: once that ends, its room is free
+	}
 	switch r.Status {
 	case weft.Waiting, weft.Ready:
 		if !e.fleet.busy(r) {
@@ -56,14 +59,18 @@ func (e *Engine) launch(ctx context.Context, r weft.Run, p *weft.Plan) {
 		case hinted && (last.Status == weft.Starting || last.Status == weft.Running || last.StopBy.After(time.Now())):
 			e.hints.add(last.Current())
 		}
+		if r, ok := e.asks.released(r.ID); ok { // its hooks agreed before it had landed
+			e.dispatch(ctx, r)
+		}
 		e.admit.set()
 	})
 }
 
 // advance takes a Run as far as it goes now: act, record, and again.
 func (e *Engine) advance(ctx context.Context, r weft.Run, p *weft.Plan) {
+	var given *gifts
 	for {
-		next, err := e.act(ctx, r, p)
+		next, err := e.act(ctx, r, p, &given)
 		if err != nil {
 			e.trouble(ctx, next, err)
 			return
@@ -75,14 +82,17 @@ func (e *Engine) advance(ctx context.Context, r weft.Run, p *weft.Plan) {
 	}
 }
 
+// Gifts are the variables that hooks gave a Run, where this flight asked them itself.
+type gifts struct{ env map[string]string }
+
 // act does what the status of a Run asks for, records what came of it, and returns the
 // Run as it is recorded, even with an error.
-func (e *Engine) act(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
+func (e *Engine) act(ctx context.Context, r weft.Run, p *weft.Plan, given **gifts) (weft.Run, error) {
 	switch r.Status {
 	case weft.Ready:
-		return e.resolve(ctx, r, p)
+		return e.resolve(ctx, r, p, given)
 	case weft.Starting:
-		return e.start(ctx, r, p)
+		return e.start(ctx, r, p, *given)
 	case weft.Running:
 		return e.look(ctx, r, p)
 	case weft.Completing, weft.Aborting:
@@ -92,12 +102,16 @@ func (e *Engine) act(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, e
 }
 
 // resolve is for a Run that was let in: it pins the image by digest.
-func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
+func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan, given **gifts) (weft.Run, error) {
 	if p == nil {
 		return r, nil
 	}
+	env, err := e.cleared(r, weft.Starting)
+	if err != nil {
+		return r, err
+	}
 	var digest weft.Digest
-	r, err := e.telling(ctx, r, "gets image "+p.Image.String(), func() (err error) {
+	r, err = e.telling(ctx, r, "gets image "+p.Image.String(), func() (err error) {
 		digest, err = e.images.Do(ctx, imageKey{r.Project, p.Image})
 		return err
 	})
@@ -117,12 +131,17 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Ru
 		return r, fmt.Errorf("start: %w", err)
 	}
 	next.Image, next.Node, next.Resources = digest, e.Node, p.Resources
-	return e.record(ctx, r, weft.Save{Run: next, Keep: true})
+	sealed, err := e.sealEnv(env)
+	if err != nil {
+		return r, err
+	}
+	*given = &gifts{env}
+	return e.record(ctx, r, weft.Save{Run: next, Keep: true, Env: sealed})
 }
 
 // start hands the attempt to the executor, which may have it already, and looks at
 // once what became of it.
-func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, error) {
+func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan, given *gifts) (weft.Run, error) {
 	job, err := e.job(ctx, r, p)
 	if permanent(err) {
 		next, err := stuck(r, err, time.Now().UTC())
@@ -134,6 +153,14 @@ func (e *Engine) start(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run,
 	if err != nil {
 		return r, err
 	}
+	if given == nil {
+		env, err := e.envOf(ctx, r)
+		if err != nil {
+			return r, err
+		}
+		given = &gifts{env}
+	}
+	job.Env = withEnv(job.Env, given.env)
 	r, err = e.telling(ctx, r, "its container is being made", func() error { return e.startJob(ctx, job) })
 	if err != nil {
 		hopeless := weft.KindOf(err) == weft.Internal && e.tries.of(r.ID) >= startTries
@@ -243,7 +270,12 @@ func (e *Engine) look(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run, 
 		save.Keep, save.Due = false, again
 	}
 	e.tries.forget(r.ID)
-	return e.record(ctx, r, save)
+	next, err = e.record(ctx, r, save)
+	if errors.Is(err, errParked) && (seen.State == executor.Exited || seen.State == executor.Gone || seen.State == executor.Lost) {
+		e.ledger.release(r.ID) // nothing of it runs any more, however long its hook takes
+		e.admit.set()
+	}
+	return next, err
 }
 
 // finish gives a program that is to end its grace, makes sure that nothing of the attempt
@@ -261,13 +293,16 @@ func (e *Engine) finish(ctx context.Context, r weft.Run, p *weft.Plan) (weft.Run
 	}
 	e.ledger.release(r.ID)
 	e.admit.set()
-	trees, problems, err := e.seal(ctx, r)
-	if err != nil {
-		return r, fmt.Errorf("seal outputs: %w", err)
-	}
 	end := weft.Done
 	if r.Status == weft.Aborting {
 		end = weft.Failed
+	}
+	if _, err := e.cleared(r, end); err != nil {
+		return r, err
+	}
+	trees, problems, err := e.seal(ctx, r)
+	if err != nil {
+		return r, fmt.Errorf("seal outputs: %w", err)
 	}
 	next, err := r.To(end, time.Now().UTC())
 	if err != nil {
@@ -324,8 +359,11 @@ func withProblems(x *weft.Exit, problems []string) *weft.Exit {
 }
 
 // record saves what became of a Run, together with whatever else is to be saved, and
-// returns it as it is recorded then.
+// returns it as it is recorded then. Another status is not recorded until hooks agree.
 func (e *Engine) record(ctx context.Context, was weft.Run, s weft.Save) (weft.Run, error) {
+	if _, err := e.cleared(was, s.Run.Status); err != nil {
+		return was, err
+	}
 	s.Rev = was.Rev
 	failed, err := e.saver.Do(ctx, s)
 	switch {
@@ -337,6 +375,9 @@ func (e *Engine) record(ctx context.Context, was weft.Run, s weft.Save) (weft.Ru
 		return was, fmt.Errorf("save run: %w", failed)
 	}
 	e.fleet.note(s.Run)
+	if s.Run.Status != was.Status {
+		e.asks.forget(was.ID)
+	}
 	return s.Run, nil
 }
 
@@ -345,6 +386,10 @@ func (e *Engine) record(ctx context.Context, was weft.Run, s weft.Save) (weft.Ru
 // recorded, it is looked at again all the same.
 func (e *Engine) trouble(ctx context.Context, r weft.Run, err error) {
 	if ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, errParked) {
+		e.parked(r)
 		return
 	}
 	delay := backoff(e.tries.fail(r.ID))

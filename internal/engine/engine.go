@@ -29,6 +29,7 @@ type Store interface {
 	Trees(ctx context.Context, ids []weft.DataID) (map[weft.DataID]weft.Digest, error)
 	Events(ctx context.Context, project weft.ProjectID, after weft.Cursor, limit int) ([]weft.Event, error)
 	PruneEvents(ctx context.Context, upTo weft.Cursor) error
+	RunEnv(ctx context.Context, a weft.Attempt) ([]byte, error) // sealed; nil when hooks gave the attempt no variables
 }
 
 // A Content keeps what Runs write. Like an executor's, its methods may be called
@@ -80,6 +81,8 @@ type Config struct {
 	Collector Collector // nil: nothing is collected
 	Secrets   Secrets   // nil: there are none, and plans that name any wait
 	Node      string    // name of the machine, for the records of Runs
+	Hooks     Hooks     // nil: nobody is asked
+	Vault     Vault     // nil: hooks cannot give variables
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: figures are kept but not shown
@@ -138,6 +141,7 @@ type Engine struct {
 	queue  queue
 	hints  hints
 	tries  tries
+	asks   asks
 
 	saver  *group[weft.Save, error]
 	trees  *group[[]weft.DataID, map[weft.DataID]weft.Digest]
@@ -160,6 +164,7 @@ func New(c Config) *Engine {
 		queue:     queue{waiting: map[weft.RunID]*entry{}},
 		hints:     hints{pending: map[weft.Attempt]struct{}{}, wake: newSignal()},
 		tries:     tries{failed: map[weft.RunID]int{}},
+		asks:      asks{open: map[weft.RunID][]*asking{}, wake: newSignal()},
 		starts:    make(chan struct{}, c.Starts),
 		seals:     make(chan struct{}, c.Seals),
 		project:   newSignal(),
@@ -229,6 +234,9 @@ func (e *Engine) loops(ctx context.Context) error {
 	loop("resume", poll, e.resume, e.resumption)
 	loop("hints", poll, e.hints.wake, e.observation)
 	loop("renew", e.Lease/3, nil, e.renewal)
+	if e.Hooks != nil {
+		loop("hooks", poll, e.asks.wake, e.asking)
+	}
 	loop("reconcile", reconcileEvery, e.reconcile, e.reconciliation)
 	loop("prune", time.Hour, nil, e.pruning)
 	if e.Collector != nil {

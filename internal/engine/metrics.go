@@ -8,10 +8,10 @@ import (
 
 // Metrics are the engine's figures.
 type metrics struct {
-	made, started, troubles, overtaken, swept prometheus.Counter
-	batches, saves                            prometheus.Counter
-	ended, failures                           *prometheus.CounterVec
-	flights, queued                           prometheus.Gauge
+	made, started, troubles, overtaken, swept, held prometheus.Counter
+	batches, saves                                  prometheus.Counter
+	ended, failures                                 *prometheus.CounterVec
+	flights, queued                                 prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -37,6 +37,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		troubles:  counter("holdups_total", "Acts on a run that failed and are repeated."),
 		overtaken: counter("overtaken_total", "Results given up because the run had been changed meanwhile."),
 		swept:     counter("containers_swept_total", "Containers removed because they belonged to no run in progress."),
+		held:      counter("hook_holds_total", "Times that a hook did not let a run go on."),
 		batches:   counter("save_batches_total", "Statements that saved runs."),
 		saves:     counter("saves_total", "Runs saved."),
 		failures:  vector("loop_failures_total", "Steps of loops that failed, by loop.", "loop"),

@@ -165,6 +165,9 @@ func (e *Engine) enqueue(ctx context.Context, claimed []weft.Run) error {
 		return fmt.Errorf("read plans: %w", err)
 	}
 	for _, r := range ready {
+		if _, err := e.cleared(r, weft.Starting); err != nil {
+			continue // it comes again when its hooks have answered
+		}
 		if p, ok := plans[r.Plan]; ok && !e.fleet.busy(r) {
 			e.ledger.release(r.ID) // what waits holds nothing, whatever became of an earlier start
 			e.queue.waiting[r.ID] = &entry{run: r, plan: p}
@@ -184,6 +187,9 @@ func (e *Engine) makeReady(ctx context.Context, claimed []weft.Run) ([]weft.Run,
 		case weft.Ready:
 			ready = append(ready, r)
 		case weft.Waiting:
+			if _, err := e.cleared(r, weft.Ready); err != nil {
+				continue
+			}
 			next, err := r.To(weft.Ready, now)
 			if err != nil {
 				return nil, fmt.Errorf("prepare: %w", err)
@@ -203,6 +209,7 @@ func (e *Engine) makeReady(ctx context.Context, claimed []weft.Run) ([]weft.Run,
 	for i, err := range errs {
 		switch {
 		case err == nil:
+			e.asks.forget(saves[i].Run.ID)
 			ready = append(ready, saves[i].Run)
 		case weft.KindOf(err) != weft.Conflict:
 			return nil, fmt.Errorf("make ready: %w", err)

@@ -110,7 +110,8 @@ func (e *Engine) resumption(ctx context.Context) (bool, error) {
 
 // renewal keeps the leases of what takes long. It also sees what users have changed.
 func (e *Engine) renewal(ctx context.Context) (bool, error) {
-	for ids := range slices.Chunk(e.fleet.olderThan(time.Now().Add(-e.Lease/4)), claimBatch) {
+	old := append(e.fleet.olderThan(time.Now().Add(-e.Lease/4)), e.asks.waiting()...)
+	for ids := range slices.Chunk(old, claimBatch) {
 		runs, err := e.Store.ClaimRunsByID(ctx, e.Holder, e.Lease, ids)
 		if err != nil {
 			return false, fmt.Errorf("renew leases: %w", err)

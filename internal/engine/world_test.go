@@ -33,6 +33,7 @@ type world struct {
 	by      weft.PrincipalID
 	plans   map[weft.PlanID]string // name of each
 	pushed  map[weft.DataID]string // label of each
+	adjust  func(*engine.Config)   // of every Engine; nil: as it is
 }
 
 func newWorld(t *testing.T, capacity executor.Capacity) *world {
@@ -60,7 +61,11 @@ func (w *world) must(err error) {
 
 // config is that of an Engine in this world.
 func (w *world) config() engine.Config {
-	return engine.Config{Store: w.store, Executor: w.fake, Content: w.content, Images: shelf{}, Holder: "sim", Node: "lab"}
+	c := engine.Config{Store: w.store, Executor: w.fake, Content: w.content, Images: shelf{}, Holder: "sim", Node: "lab"}
+	if w.adjust != nil {
+		w.adjust(&c)
+	}
+	return c
 }
 
 // plan registers a Plan written as "/in kind:raw → /out kind:clean → log kind:log":

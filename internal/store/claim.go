@@ -159,7 +159,7 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 		good = append(good, v)
 		if old.status != v.Run.Status || old.reason != v.Run.Reason {
 			events = append(events, weft.Event{Kind: weft.RunChanged, Project: v.Run.Project, Run: v.Run.ID, Plan: v.Run.Plan,
-				From: old.status, To: v.Run.Status})
+				From: old.status, To: v.Run.Status, Attempt: v.Run.Attempt})
 		}
 		at := micros(v.Run.UpdatedAt)
 		moves = append(moves, move{v.Run.ID, old.inputs, usedAt(old.status, old.updated), usedAt(v.Run.Status, at)})
@@ -170,6 +170,9 @@ func (t *tx) saveRuns(ctx context.Context, saves []weft.Save) ([]error, error) {
 		return errs, nil
 	}
 	if err := t.updateRuns(ctx, good, was); err != nil {
+		return nil, err
+	}
+	if err := t.keepEnv(ctx, good, was); err != nil {
 		return nil, err
 	}
 	if err := t.moveInputs(ctx, moves); err != nil {

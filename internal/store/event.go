@@ -17,16 +17,16 @@ import (
 // eventKinds are stored by their index.
 var eventKinds = [...]weft.EventKind{weft.RunChanged, weft.DataTagged, weft.PlanChanged, weft.RunRemoved, weft.DataRemoved}
 
-const eventInsert = "INSERT INTO event (at, kind, project, run, plan, data, was, becomes, by) VALUES "
+const eventInsert = "INSERT INTO event (at, kind, project, run, plan, data, was, becomes, by, attempt) VALUES "
 
 // addEvents records events, as of now.
 func (t *tx) addEvents(ctx context.Context, events ...weft.Event) error {
-	const columns = 9
+	const columns = 10
 	args := make([]any, 0, columns*len(events))
 	for i := range events {
 		e := &events[i]
 		args = append(args, micros(t.now), slices.Index(eventKinds[:], e.Kind), e.Project[:], idOrNull(e.Run), idOrNull(e.Plan),
-			idOrNull(e.Data), statusOrNull(e.From), statusOrNull(e.To), idOrNull(e.By))
+			idOrNull(e.Data), statusOrNull(e.From), statusOrNull(e.To), idOrNull(e.By), numberOrNull(e.Attempt))
 	}
 	return t.insert(ctx, eventInsert, columns, args, "")
 }
@@ -45,7 +45,7 @@ func (s *Store) Events(ctx context.Context, project weft.ProjectID, after weft.C
 			e, err := scanEvent(r)
 			events = append(events, e)
 			return err
-		}, "SELECT xid, seq, at, kind, project, run, plan, data, was, becomes, by FROM event WHERE "+where+
+		}, "SELECT xid, seq, at, kind, project, run, plan, data, was, becomes, by, attempt FROM event WHERE "+where+
 			" ORDER BY "+s.ascending()+" LIMIT $3", args...)
 	})
 	if err != nil {
@@ -58,12 +58,12 @@ func scanEvent(r scanner) (weft.Event, error) {
 	var e weft.Event
 	var at int64
 	var kind int
-	var was, becomes sql.NullInt64
-	err := r.Scan(&e.Cursor.Xid, &e.Cursor.Seq, &at, &kind, &e.Project, &e.Run, &e.Plan, &e.Data, &was, &becomes, &e.By)
+	var was, becomes, attempt sql.NullInt64
+	err := r.Scan(&e.Cursor.Xid, &e.Cursor.Seq, &at, &kind, &e.Project, &e.Run, &e.Plan, &e.Data, &was, &becomes, &e.By, &attempt)
 	if err != nil {
 		return e, err
 	}
-	e.At = fromMicros(at)
+	e.At, e.Attempt = fromMicros(at), attempt.Int64
 	if kind < 0 || kind >= len(eventKinds) {
 		return e, fmt.Errorf("event %d has the unknown kind %d", e.Cursor.Seq, kind)
 	}
@@ -132,6 +132,13 @@ func idOrNull[T any](id weft.ID[T]) any {
 		return nil
 	}
 	return id[:]
+}
+
+func numberOrNull(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }
 
 func digestOrNull(d weft.Digest) any {

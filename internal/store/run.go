@@ -241,7 +241,7 @@ func (t *tx) insertRuns(ctx context.Context, runs []weft.Run, plans map[weft.Pla
 	}
 	events := make([]weft.Event, len(made))
 	for i, r := range made {
-		events[i] = weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, To: r.Status, By: r.Cause.By}
+		events[i] = weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, To: r.Status, By: r.Cause.By, Attempt: r.Attempt}
 	}
 	return len(made), t.addEvents(ctx, events...)
 }

@@ -124,7 +124,7 @@ func (t *tx) changeRun(ctx context.Context, r, next weft.Run, by weft.PrincipalI
 	if err != nil {
 		return err
 	}
-	return t.addEvents(ctx, weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, From: r.Status, To: next.Status, By: by})
+	return t.addEvents(ctx, weft.Event{Kind: weft.RunChanged, Project: r.Project, Run: r.ID, Plan: r.Plan, From: r.Status, To: next.Status, By: by, Attempt: next.Attempt})
 }
 
 // discardOutputs deletes the Data that a Run made, unless a Run uses one of them that is

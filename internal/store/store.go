@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weft-dev/weft"
@@ -47,6 +48,7 @@ type Store struct {
 
 	runLimit  int64
 	imageHere func(weft.Image) bool
+	envs      atomic.Bool // there may be variables of hooks
 
 	announce func() // tells other processes of a commit; nil where there are none
 }
@@ -113,6 +115,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // takeUp has projection look again at what a former process had in hand, if there can
 // be no other now, and at Plans that the present limit would not block.
 func (s *Store) takeUp(ctx context.Context, t *tx) error {
+	if err := s.findEnv(ctx, t); err != nil {
+		return err
+	}
 	if s.single {
 		if _, err := t.exec(ctx, "UPDATE change SET due_at = 0 WHERE due_at > 0"); err != nil {
 			return err

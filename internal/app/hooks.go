@@ -1,0 +1,77 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/engine"
+	"github.com/weft-dev/weft/internal/notify"
+	"github.com/weft-dev/weft/internal/server"
+	"github.com/weft-dev/weft/internal/store"
+)
+
+// openHooks makes what asks and tells others, which follows the settings.
+func (p *process) openHooks(_ context.Context, metrics *prometheus.Registry) error {
+	before, _, err := p.Hooks.hooks(p.Egress)
+	if err != nil {
+		return err
+	}
+	m := notify.NewMetrics(metrics)
+	views := &views{Store: p.store, names: map[weft.ProjectID]named{}}
+	p.before = notify.NewBefore(p.egress.Poster(), "weft/"+version, views, server.EncodeRun, p.log, m)
+	p.before.Set(before)
+	p.onReload(func(c Config) error {
+		before, _, err := c.Hooks.hooks(c.Egress)
+		if err == nil {
+			p.before.Set(before)
+		}
+		return err
+	})
+	return nil
+}
+
+// asked is the before hooks as the engine needs them.
+type asked struct{ *notify.Before }
+
+func (a asked) Ask(ctx context.Context, q engine.Question) engine.Answer {
+	return engine.Answer(a.Before.Ask(ctx, notify.Question(q)))
+}
+
+func (a asked) Next(q engine.Question) string { return a.Before.Next(notify.Question(q)) }
+
+// views is the store as notify needs it. Names of projects are asked for often.
+type views struct {
+	*store.Store
+	mu    sync.Mutex
+	names map[weft.ProjectID]named
+}
+
+type named struct {
+	name string
+	at   time.Time
+}
+
+// renamed is how long a project's name is taken for true.
+const renamed = 10 * time.Second
+
+// ProjectName returns the name of a project.
+func (v *views) ProjectName(ctx context.Context, id weft.ProjectID) (string, error) {
+	v.mu.Lock()
+	n, ok := v.names[id]
+	v.mu.Unlock()
+	if ok && time.Since(n.at) < renamed {
+		return n.name, nil
+	}
+	project, err := v.ProjectByID(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.names[id] = named{project.Name, time.Now()}
+	return project.Name, nil
+}

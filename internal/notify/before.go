@@ -1,0 +1,221 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-dev/weft"
+)
+
+// Bounds of what hooks may give a Run.
+const (
+	maxLine   = 4096 // Runs that wait for one hook in memory
+	lineAgain = time.Minute
+	maxEnv    = 128 << 10 // bytes of one variable, as Linux has it
+	maxEnvs   = 512 << 10 // bytes of all
+)
+
+// Views reads Runs as users see them.
+type Views interface {
+	Lookup
+	Run(ctx context.Context, project weft.ProjectID, id weft.RunID) (weft.RunView, error)
+}
+
+// A Question and an Answer are the engine's: see there.
+type (
+	Question struct {
+		Run    weft.Run
+		To     weft.Status
+		Passed []string
+		Env    map[string]string
+		Tries  int
+		Since  time.Time
+	}
+	Answer struct {
+		Passed []string
+		Env    map[string]string
+		Held   error
+		Again  time.Duration
+	}
+)
+
+// Before holds the before hooks, which may be replaced at any time. It is safe for
+// concurrent use.
+type Before struct {
+	poster
+	views Views
+	show  func(weft.RunView) ([]byte, error)
+	log   *slog.Logger
+	hooks atomic.Pointer[[]*beforeHook]
+	stats *stats
+}
+
+// A beforeHook has a line of its own.
+type beforeHook struct {
+	Hook
+	slots chan struct{} // one token for each call under way
+	line  atomic.Int64  // calls under way and waiting
+}
+
+// NewBefore makes a Before without hooks. Show writes a Run as the API does.
+func NewBefore(client *http.Client, agent string, views Views, show func(weft.RunView) ([]byte, error), log *slog.Logger, m *Metrics) *Before {
+	b := &Before{poster: poster{client, agent}, views: views, show: show, log: log, stats: m.before}
+	b.hooks.Store(new([]*beforeHook))
+	return b
+}
+
+// Set replaces the hooks. A call under way goes on; a hook that stays as it was keeps its
+// line.
+func (b *Before) Set(hooks []Hook) {
+	old := *b.hooks.Load()
+	var now []*beforeHook
+	for _, h := range hooks {
+		h = h.withDefaults()
+		i := slices.IndexFunc(old, func(o *beforeHook) bool { return o.Name == h.Name && o.Concurrency == h.Concurrency })
+		slots := make(chan struct{}, h.Concurrency)
+		if i >= 0 {
+			slots = old[i].slots
+		}
+		now = append(now, &beforeHook{Hook: h, slots: slots})
+	}
+	b.hooks.Store(&now)
+}
+
+// Wants reports whether a hook is to be asked before r becomes to.
+func (b *Before) Wants(r weft.Run, to weft.Status) bool {
+	hooks := *b.hooks.Load()
+	if len(hooks) == 0 || !slices.Contains(engineMoves, to) {
+		return false
+	}
+	return slices.ContainsFunc(hooks, func(h *beforeHook) bool {
+		return h.wants(context.Background(), b.views, r.Project, r.Plan, to)
+	})
+}
+
+// left lists the hooks that have yet to agree, in order.
+func (b *Before) left(ctx context.Context, q Question) []*beforeHook {
+	var out []*beforeHook
+	for _, h := range *b.hooks.Load() {
+		if !slices.Contains(q.Passed, h.Name) && h.wants(ctx, b.views, q.Run.Project, q.Run.Plan, q.To) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// Next names the host of the hook that is asked first.
+func (b *Before) Next(q Question) string {
+	if left := b.left(context.Background(), q); len(left) > 0 {
+		return left[0].host()
+	}
+	return ""
+}
+
+// Ask asks the hooks one after another, and returns at the first that does not agree.
+func (b *Before) Ask(ctx context.Context, q Question) Answer {
+	ans := Answer{Passed: slices.Clone(q.Passed), Env: maps.Clone(q.Env)}
+	tries := q.Tries
+	for _, h := range b.left(ctx, q) {
+		env, err := b.call(ctx, h, q)
+		if ctx.Err() != nil {
+			ans.Held = ctx.Err()
+			return ans
+		}
+		if err != nil && (!h.FailOpen || tries+1 < h.Tries) {
+			b.stats.failed(h.Name, err)
+			ans.Held, ans.Again = weft.Errorf(weft.Unavailable, "waiting for hook %s: %w", h.host(), err), h.backoff(tries+1)
+			if h.line.Load() > maxLine {
+				ans.Again = max(ans.Again, lineAgain)
+			}
+			return ans
+		}
+		if err != nil {
+			b.stats.failed(h.Name, err)
+			b.log.Warn("a run goes on though its hook did not agree, as the hook is set to fail open", "hook", h.Name, "run", q.Run.ID, "to", q.To, "error", err)
+		} else {
+			b.stats.delivered(h.Name)
+		}
+		tries = 0
+		ans.Passed = append(ans.Passed, h.Name)
+		if len(env) > 0 && ans.Env == nil {
+			ans.Env = map[string]string{}
+		}
+		maps.Copy(ans.Env, env) // of two hooks, the later one wins
+	}
+	return ans
+}
+
+// call asks one hook once, when it is this Run's turn.
+func (b *Before) call(ctx context.Context, h *beforeHook, q Question) (map[string]string, error) {
+	defer h.line.Add(-1)
+	if n := h.line.Add(1); n > maxLine {
+		return nil, weft.Errorf(weft.Unavailable, "%d runs wait for it already", n-1)
+	}
+	select {
+	case h.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-h.slots }()
+	v, err := b.views.Run(ctx, q.Run.Project, q.Run.ID)
+	if err != nil {
+		return nil, err
+	}
+	if v.Run.Status != q.Run.Status || v.Run.Attempt != q.Run.Attempt {
+		return nil, weft.Errorf(weft.Unavailable, "the run is %s meanwhile", v.Run.Status)
+	}
+	body, err := b.show(v)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := b.post(ctx, h.Hook, parcel{
+		id:   deliveryID("before", h.Name, q.Run.Current().String(), string(q.Run.Status), string(q.To)),
+		body: body,
+		headers: map[string]string{HeaderWhen: "before", HeaderFrom: string(q.Run.Status), HeaderTo: string(q.To),
+			HeaderAttempt: q.Run.Current().String()},
+	})
+	if err != nil || q.Run.Status != weft.Ready || q.To != weft.Starting {
+		return nil, err
+	}
+	return readEnv(reply)
+}
+
+// envName is what Kubernetes takes for a name, so that a Run can go anywhere.
+var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
+
+// readEnv reads {"knitfabExtension":{"env":{NAME: VALUE}}}. Nothing at all is fine.
+func readEnv(reply []byte) (map[string]string, error) {
+	if len(bytes.TrimSpace(reply)) == 0 {
+		return nil, nil
+	}
+	var doc struct {
+		Extension struct {
+			Env map[string]string `json:"env"`
+		} `json:"knitfabExtension"`
+	}
+	if err := json.Unmarshal(reply, &doc); err != nil {
+		return nil, weft.Errorf(weft.Unavailable, "its answer is not the JSON that it should be")
+	}
+	total := 0
+	for name, value := range doc.Extension.Env {
+		total += len(name) + len(value)
+		switch {
+		case !envName.MatchString(name):
+			return nil, weft.Errorf(weft.Unavailable, "%.40q in its answer is not the name of a variable", name)
+		case strings.ContainsRune(value, 0):
+			return nil, weft.Errorf(weft.Unavailable, "the variable %.40s in its answer has a zero byte", name)
+		case len(name)+len(value) >= maxEnv || total > maxEnvs:
+			return nil, weft.Errorf(weft.TooLarge, "the variables in its answer are too large")
+		}
+	}
+	return doc.Extension.Env, nil
+}
