@@ -15,6 +15,10 @@ type Data struct {
 	Tree      Digest // of the manifest; zero until sealed
 	Files     int64  // number of regular files; 0 until sealed
 	Bytes     int64  // sum of their sizes; 0 until sealed
+
+	// Epoch is how many changes of the project's Plans had been seen when the Data became
+	// usable: it is not less than the Since of every Plan that was registered before.
+	Epoch int64
 }
 
 // A Source says what made a Data: the output at Path of a Run, or its log.

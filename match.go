@@ -31,20 +31,44 @@ func (a Assignment) Key() []byte {
 	return key
 }
 
-// Match returns every assignment of data to p's inputs: the product of what fits
-// each. One Data may fill several inputs. This is the definition; the store finds
-// the same assignments, less those that exist, in proportion to what is new.
+// Takes reports whether d fits the nth input of p, and is among the Data that p is
+// about: with FromNow those that became usable after it was registered.
+func (p Plan) Takes(nth int, d Data) bool { return d.Epoch >= p.Since && p.Inputs[nth].Fits(d) }
+
+// Match returns every assignment of data to p's inputs: the product of what each takes
+// or, with Latest and Pair, of what the Choices leave of it. One Data may fill several
+// inputs. This is the definition; the store finds the same assignments, less those that
+// exist, in proportion to what is new.
 func Match(p Plan, data []Data) []Assignment {
 	if len(p.Inputs) == 0 {
 		return nil
 	}
-	found := []Assignment{nil}
-	for _, in := range p.Inputs {
-		var longer []Assignment
+	fits := make([][]Data, len(p.Inputs))
+	for i := range p.Inputs {
 		for _, d := range data {
-			if !in.Fits(d) {
-				continue
+			if p.Takes(i, d) {
+				fits[i] = append(fits[i], d)
 			}
+		}
+	}
+	var all []Assignment
+	seen := map[string]bool{}
+	for _, c := range p.Choices(fits) {
+		for _, a := range product(c.Data) {
+			if key := string(a.Key()); !seen[key] {
+				seen[key] = true
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+func product(lists [][]Data) []Assignment {
+	found := []Assignment{nil}
+	for _, list := range lists {
+		var longer []Assignment
+		for _, d := range list {
 			for _, a := range found {
 				longer = append(longer, append(slices.Clone(a), d.ID))
 			}
@@ -62,7 +86,7 @@ const DefaultRunLimit = 100_000
 func NewRun(p Plan, id RunID, a Assignment, outputs []DataID, cause Cause, now time.Time) Run {
 	r := Run{ID: id, Project: p.Project, Plan: p.ID, Status: Waiting, Rev: 1, Attempt: 1, CreatedAt: now, UpdatedAt: now, Cause: cause}
 	switch {
-	case p.Name != "":
+	case p.BuiltIn():
 		r.Status = Running
 	case !p.Active:
 		r.Status = Deactivated

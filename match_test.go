@@ -28,7 +28,7 @@ func TestFits(t *testing.T) {
 		{"knit#timestamp:2026-01-02T04:04:05.678999+01:00", "", true}, // compared in milliseconds
 		{"knit#timestamp:2026-01-02T03:04:05.679Z type:csv", "knit#timestamp:2026-01-02T03:04:05.679Z", false},
 	} {
-		in := Input{"/in", words(t, c.tags)}
+		in := Input{Path: "/in", Tags: words(t, c.tags)}
 		if got := in.Fits(d); got != c.fits {
 			t.Errorf("[%s] fits: %v; want %v", c.tags, got, c.fits)
 		}
@@ -38,7 +38,7 @@ func TestFits(t *testing.T) {
 	}
 	for _, s := range Statuses {
 		d.Source.Status = s
-		if got := (Input{"/in", words(t, "type:csv")}).Fits(d); got != (s == Done) {
+		if got := (Input{Path: "/in", Tags: words(t, "type:csv")}).Fits(d); got != (s == Done) {
 			t.Errorf("the output of a run that is %s fits: %v", s, got)
 		}
 	}

@@ -19,9 +19,19 @@ type Plan struct {
 	CreatedAt time.Time
 	Rev       int64
 
-	// Name is set for built-in Plans only (PlanUploaded, PlanImported), which have
+	// Name is "" or, unique among the project's live Plans, what people call it.
+	// Built-in Plans (PlanUploaded, PlanImported) have names that begin with knit#, and
 	// no image, no inputs and no resources.
-	Name string
+	Name     string
+	Revision int64     // counts the Plans that bore the Name, from 1; 0 without a name
+	State    PlanState // live, or kept only for what it made
+
+	// FromNow keeps the Plan from Data that were usable before it was registered: it
+	// takes those whose Epoch is not less than Since, which the store sets. Pair, if not
+	// "", is the key of a tag whose value all inputs of a Run share.
+	FromNow bool
+	Since   int64
+	Pair    string
 
 	Image          Image
 	Entrypoint     []string // empty: the image's own
@@ -47,8 +57,9 @@ type Plan struct {
 // An Input selects every usable Data that has all of its tags, and mounts each of
 // them, in a Run of its own, at Path.
 type Input struct {
-	Path string
-	Tags Tags
+	Path   string
+	Tags   Tags
+	Latest Latest
 }
 
 // An Output is what a Run leaves at Path; it becomes Data with these tags.
@@ -86,9 +97,10 @@ func (p Plan) Normalize() Plan {
 }
 
 // Identity returns a digest of everything that makes a plan what it is: image,
-// entrypoint, args, inputs, outputs, log, on_node and environment. Two plans of one project with
-// the same identity are equal, and the second is refused. Active, resources, policy,
-// service account and annotations are not part of it.
+// entrypoint, args, inputs, outputs, log, on_node, environment, and what it chooses of
+// the Data. Two plans of one project with the same identity are equal, and the second is
+// refused. Name, active, resources, policy, service account and annotations are not part
+// of it.
 func (p Plan) Identity() Digest {
 	h := sha256.New()
 	put := func(parts ...string) { // length-prefixed, so that no two lists give the same bytes
@@ -100,7 +112,11 @@ func (p Plan) Identity() Digest {
 			h.Write([]byte(s))
 		}
 	}
-	put(p.Name, p.Image.Repository, p.Image.Tag)
+	name := ""
+	if p.BuiltIn() {
+		name = p.Name
+	}
+	put(name, p.Image.Repository, p.Image.Tag)
 	put(p.Entrypoint...)
 	put(p.Args...)
 	for _, labels := range [][]Label{p.OnNode.May, p.OnNode.Prefer, p.OnNode.Must} {
@@ -123,7 +139,26 @@ func (p Plan) Identity() Digest {
 			put(v.Name, v.Value, v.Secret)
 		}
 	}
+	p.putChoice(put)
 	return Digest(h.Sum(nil))
+}
+
+// putChoice writes what Knitfab's plans do not have, and nothing for a plan without.
+func (p Plan) putChoice(put func(...string)) {
+	if p.FromNow {
+		put("from now")
+	}
+	if p.Pair != "" {
+		put("pair", p.Pair)
+	}
+	for _, in := range p.Inputs {
+		switch {
+		case in.Latest.By != "":
+			put("latest", in.Path, "by", in.Latest.By)
+		case in.Latest.On:
+			put("latest", in.Path)
+		}
+	}
 }
 
 // OutputTags returns the tags of each output and, last, of the log if there is one.

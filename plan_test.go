@@ -12,7 +12,7 @@ import (
 func TestPlanRefusals(t *testing.T) {
 	t.Parallel()
 	in := func(path string, texts ...string) func(*Plan) {
-		return func(p *Plan) { p.Inputs = append(p.Inputs, Input{path, tags(t, texts...)}) }
+		return func(p *Plan) { p.Inputs = append(p.Inputs, Input{Path: path, Tags: tags(t, texts...)}) }
 	}
 	out := func(path string, texts ...string) func(*Plan) {
 		return func(p *Plan) { p.Outputs = append(p.Outputs, Output{path, tags(t, texts...)}) }

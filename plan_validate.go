@@ -64,7 +64,46 @@ func (p Plan) Validate() error {
 	if err := p.Policy.Validate(); err != nil {
 		return err
 	}
-	return ValidateServiceAccount(p.ServiceAccount)
+	if err := ValidateServiceAccount(p.ServiceAccount); err != nil {
+		return err
+	}
+	if err := ValidatePlanName(p.Name); err != nil {
+		return err
+	}
+	return p.validateChoice()
+}
+
+// validateChoice checks what Knitfab's plans do not have.
+func (p Plan) validateChoice() error {
+	if p.Pair != "" {
+		if err := validateTagKey("pair", p.Pair); err != nil {
+			return err
+		}
+		if len(p.Inputs) < 2 {
+			return Errorf(Invalid, "pair: %s joins inputs, of which the plan has only one", clip(p.Pair)).WithAdvice("remove pair, or add an input")
+		}
+	}
+	for _, in := range p.Inputs {
+		if in.Latest.By != "" {
+			if err := validateTagKey("input "+in.Path+": latest by", in.Latest.By); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func validateTagKey(what, key string) error {
+	t, err := NewTag(key, "")
+	switch {
+	case strings.HasPrefix(key, SystemPrefix):
+		return Errorf(Invalid, "%s: %q is a system tag", what, clip(key)).WithAdvice("name the key of a tag of your own")
+	case err != nil:
+		return Errorf(Invalid, "%s: %w", what, err)
+	case t.Key() != strings.TrimSpace(key):
+		return Errorf(Invalid, "%s: %q begins or ends with a blank", what, clip(key))
+	}
+	return nil
 }
 
 func (p Plan) validateInput(i int, in Input) error {

@@ -2,6 +2,7 @@ package weft
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -50,13 +51,18 @@ func NewPlanGraph() *PlanGraph {
 	return &PlanGraph{plans: map[PlanID]Plan{}, byIn: map[Tag][]inputRef{}, byOut: map[Tag][]outputRef{}}
 }
 
-// Add puts a plan into the graph, or replaces what may change in it.
+// Add puts a plan into the graph, or replaces what may change in it. A plan that is not
+// live is known by its id, and otherwise no part of the graph.
 func (g *PlanGraph) Add(p Plan) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, known := g.plans[p.ID]
+	was, known := g.plans[p.ID]
 	g.plans[p.ID] = p
-	if known {
+	switch linked := known && was.Live(); {
+	case linked == p.Live():
+		return
+	case linked:
+		g.unlink(p)
 		return
 	}
 	for i, in := range p.Inputs {
@@ -71,7 +77,21 @@ func (g *PlanGraph) Add(p Plan) {
 	}
 }
 
-// Plan returns a plan of the graph.
+// unlink takes a plan out of what others may feed, or be fed by.
+func (g *PlanGraph) unlink(p Plan) {
+	for _, in := range p.Inputs {
+		if user := in.Tags.User(); len(user) > 0 {
+			g.byIn[user[0]] = slices.DeleteFunc(g.byIn[user[0]], func(ref inputRef) bool { return ref.plan == p.ID })
+		}
+	}
+	for _, tags := range p.OutputTags() {
+		for _, t := range tags {
+			g.byOut[t] = slices.DeleteFunc(g.byOut[t], func(ref outputRef) bool { return ref.plan == p.ID })
+		}
+	}
+}
+
+// Plan returns a plan by its id, live or not.
 func (g *PlanGraph) Plan(id PlanID) (Plan, bool) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -79,11 +99,28 @@ func (g *PlanGraph) Plan(id PlanID) (Plan, bool) {
 	return p, ok
 }
 
-// Plans returns all plans, by id.
+// Plans returns all live plans, by id.
 func (g *PlanGraph) Plans() []Plan {
+	return slices.DeleteFunc(g.Known(), func(p Plan) bool { return !p.Live() })
+}
+
+// Known returns all plans, live or not, by id.
+func (g *PlanGraph) Known() []Plan {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(g.plans), func(a, b Plan) int { return slices.Compare(a.ID[:], b.ID[:]) })
+}
+
+// Named returns the live plan of that name.
+func (g *PlanGraph) Named(name string) (Plan, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, p := range g.plans {
+		if p.Name == name && p.Live() {
+			return p, true
+		}
+	}
+	return Plan{}, false
 }
 
 // Downstream returns the edges that leave p, by output and then by plan and input. The plan
@@ -133,33 +170,57 @@ func (g *PlanGraph) Upstream(p Plan) []Edge {
 }
 
 // Admits refuses a plan that equals one in the graph, whose id is then the error's See,
-// or that would close a loop.
-func (g *PlanGraph) Admits(p Plan) error {
+// or that would close a loop. Former, if not zero, is the revision whose place p takes.
+func (g *PlanGraph) Admits(p Plan, former PlanID) error {
 	identity := p.Identity()
-	for _, q := range g.Plans() {
-		if q.Image == p.Image && q.Identity() == identity {
-			return Errorf(Conflict, "an equal plan is registered: %s", q.ID).WithSee(q.ID.String()).
-				WithAdvice("use that plan; only active, resources, service account and annotations of it can be changed")
+	for _, q := range g.Known() {
+		if q.State != PlanDeleted && q.Image == p.Image && q.Identity() == identity {
+			return EqualPlan(p, q)
 		}
 	}
-	if loop := g.Cycle(p); loop != nil {
-		names := make([]string, len(loop))
-		for i, id := range loop {
-			names[i] = "plan " + id.String()
-			if id == p.ID {
-				names[i] = "this plan"
-			}
+	return g.Closes(p, former)
+}
+
+// EqualPlan is the refusal of p, which equals q.
+func EqualPlan(p, q Plan) error {
+	switch {
+	case q.Name != "" && p.Name != q.Name:
+		which := "it is the plan " + q.Name
+		if !q.Live() {
+			which = fmt.Sprintf("it was revision %d of the plan %s", q.Revision, q.Name)
 		}
-		return Errorf(Conflict, "the plan would close a loop and run for ever: %s", strings.Join(names, " → ")).
-			WithAdvice("change a tag of an output, or of the input that it feeds")
+		return Errorf(Conflict, "an equal plan is registered: %s; %s", q.ID, which).WithSee(q.ID.String()).
+			WithAdvice("use that plan, or delete it first with: weft plan rm %s", q.Name)
+	default:
+		return Errorf(Conflict, "an equal plan is registered: %s", q.ID).WithSee(q.ID.String()).
+			WithAdvice("use that plan; only active, resources, service account and annotations of it can be changed")
 	}
-	return nil
+}
+
+// Closes refuses a plan that would close a loop, were it in the graph instead of former.
+func (g *PlanGraph) Closes(p Plan, former PlanID) error {
+	loop := g.cycle(p, former)
+	if loop == nil {
+		return nil
+	}
+	names := make([]string, len(loop))
+	for i, id := range loop {
+		names[i] = "plan " + id.String()
+		if id == p.ID {
+			names[i] = "this plan"
+		}
+	}
+	return Errorf(Conflict, "the plan would close a loop and run for ever: %s", strings.Join(names, " → ")).
+		WithAdvice("change a tag of an output, or of the input that it feeds")
 }
 
 // Cycle returns the plans of a loop that p, which is not yet in the graph, would
 // close, beginning and ending with p; nil when there is none. A loop would make
 // Runs for ever.
-func (g *PlanGraph) Cycle(p Plan) []PlanID {
+func (g *PlanGraph) Cycle(p Plan) []PlanID { return g.cycle(p, PlanID{}) }
+
+// cycle leaves out a plan, as if it were not in the graph.
+func (g *PlanGraph) cycle(p Plan, without PlanID) []PlanID {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	closes := func(q Plan) bool { // an edge from q to p
@@ -185,7 +246,7 @@ func (g *PlanGraph) Cycle(p Plan) []PlanID {
 			return loop
 		}
 		for _, e := range g.downstream(q) {
-			if _, seen := from[e.To]; !seen {
+			if _, seen := from[e.To]; !seen && e.To != without {
 				from[e.To] = q.ID
 				queue = append(queue, g.plans[e.To])
 			}

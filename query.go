@@ -24,6 +24,8 @@ type DataQuery struct {
 // A PlanQuery selects Plans of one project, built-in ones included, in order of id.
 type PlanQuery struct {
 	Project    ProjectID
+	Name       string // exact
+	Superseded bool   // former revisions, too
 	Active     *bool
 	Repository string // with the registry; exact
 	Tag        string // of the image; exact; "" is any

@@ -65,7 +65,7 @@ func plan(t tester, text string) Plan {
 		case output:
 			p.Outputs = append(p.Outputs, Output{mount, ts})
 		default:
-			p.Inputs = append(p.Inputs, Input{mount, ts})
+			p.Inputs = append(p.Inputs, Input{Path: mount, Tags: ts})
 		}
 	}
 	return p.Normalize()

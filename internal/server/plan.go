@@ -117,7 +117,7 @@ func (s *Server) wouldCreatePlan(ctx context.Context, p weft.Plan) (*body[change
 	if err != nil {
 		return nil, err
 	}
-	if err := graph.Admits(p); err != nil {
+	if err := graph.Admits(p, weft.PlanID{}); err != nil {
 		return nil, err
 	}
 	total, first, err := s.Store.WouldRunPlan(ctx, p, dryRunFirst)

@@ -65,12 +65,15 @@ func (t *tx) byRarity(ctx context.Context, project weft.ProjectID, tags weft.Tag
 	return keys, all[0].n, nil
 }
 
-// candidates returns the Data that fit an input, by id; the first few, if limit is not 0.
-func (t *tx) candidates(ctx context.Context, project weft.ProjectID, in weft.Input, limit int) ([]weft.DataID, error) {
+// candidates returns the Data that the nth input of a Plan takes, by id; the first few, if
+// limit is not 0. With also they have those tags besides.
+func (t *tx) candidates(ctx context.Context, p weft.Plan, nth, limit int, also ...weft.Tag) ([]weft.DataID, error) {
+	in := asking(p.Inputs[nth], also)
 	if ids := in.Tags.Key(weft.KeyID); len(ids) > 0 {
-		return t.candidateByID(ctx, project, in, ids[0].Value())
+		found, err := t.candidateByID(ctx, p, nth, also)
+		return idsOfData(found), err
 	}
-	from, args, err := t.candidateQuery(ctx, project, in)
+	from, args, err := t.candidateQuery(ctx, p, in)
 	if err != nil {
 		return nil, err
 	}
@@ -79,88 +82,150 @@ func (t *tx) candidates(ctx context.Context, project weft.ProjectID, in weft.Inp
 		tail = " ORDER BY id LIMIT " + strconv.Itoa(limit)
 	}
 	var found []weft.DataID
-	err = t.rows(ctx, func(r scanner) error {
-		var id weft.DataID
-		err := r.Scan(&id)
-		found = append(found, id)
-		return err
-	}, "SELECT id FROM "+from+tail, args...)
+	err = t.rows(ctx, collectIDs(&found), "SELECT id FROM "+from+tail, args...)
 	slices.SortFunc(found, compareIDs)
 	return found, err
 }
 
-// countCandidates returns how many Data fit an input.
-func (t *tx) countCandidates(ctx context.Context, project weft.ProjectID, in weft.Input) (n int64, err error) {
+// asking is an input that asks for more tags.
+func asking(in weft.Input, also []weft.Tag) weft.Input {
+	if len(also) > 0 {
+		in.Tags = weft.NewTags(append(slices.Clone(in.Tags), also...)...)
+	}
+	return in
+}
+
+func idsOfData(data []weft.Data) []weft.DataID {
+	ids := make([]weft.DataID, len(data))
+	for i := range data {
+		ids[i] = data[i].ID
+	}
+	return ids
+}
+
+// countCandidates returns how many Data the nth input of a Plan takes.
+func (t *tx) countCandidates(ctx context.Context, p weft.Plan, nth int) (n int64, err error) {
+	in := p.Inputs[nth]
 	if ids := in.Tags.Key(weft.KeyID); len(ids) > 0 {
-		found, err := t.candidateByID(ctx, project, in, ids[0].Value())
+		found, err := t.candidateByID(ctx, p, nth, nil)
 		return int64(len(found)), err
 	}
-	from, args, err := t.candidateQuery(ctx, project, in)
+	from, args, err := t.candidateQuery(ctx, p, in)
 	if err == nil {
 		_, err = t.row(ctx, "SELECT count(*) FROM "+from, args, &n)
 	}
 	return n, err
 }
 
-// candidateQuery returns from where the Data that fit an input are selected, and the
-// parameters of that.
-func (t *tx) candidateQuery(ctx context.Context, project weft.ProjectID, in weft.Input) (from string, args []any, err error) {
-	keys := keysOf(project, in.Tags.User())
+// candidateQuery returns from where the Data that an input takes are selected, as d, and
+// the parameters of that. The keys of tags are of one project, so that whoever has one is
+// in that project, or shared with it.
+func (t *tx) candidateQuery(ctx context.Context, p weft.Plan, in weft.Input) (from string, args []any, err error) {
+	keys := keysOf(p.Project, in.Tags.User())
 	if len(keys) > 1 {
-		if keys, _, err = t.byRarity(ctx, project, in.Tags); err != nil {
+		if keys, _, err = t.byRarity(ctx, p.Project, in.Tags); err != nil {
 			return "", nil, err
 		}
 	}
-	args = []any{project}
 	param := func(v any) string {
 		args = append(args, v)
 		return params(len(args), 1)
 	}
-	from = "data d WHERE d.project = $1 AND d.state = 1"
-	if len(keys) > 0 { // the rarest tag leads; CROSS JOIN has SQLite keep this order
-		from = "data_tag t CROSS JOIN data d WHERE d.project = $1 AND d.state = 1 AND d.id = t.data AND t.tag = " + param(keys[0][:])
-		for _, key := range keys[1:] {
-			from += " AND EXISTS (SELECT 1 FROM data_tag x WHERE x.data = t.data AND x.tag = " + param(key[:]) + ")"
-		}
-	}
-	for _, at := range in.Tags.Key(weft.KeyTimestamp) {
-		us, err := timestampTag(at)
+	at := ""
+	for _, tag := range in.Tags.Key(weft.KeyTimestamp) {
+		us, err := timestampTag(tag)
 		if err != nil {
 			return "", nil, err
 		}
-		from += " AND d.ts = " + param(us)
+		at = param(us)
+	}
+	switch {
+	case len(keys) > 0: // the rarest tag leads; CROSS JOIN has SQLite keep this order
+		from = "data_tag t CROSS JOIN data d WHERE d.state = 1 AND d.id = t.data AND t.tag = " + param(keys[0][:])
+		for _, key := range keys[1:] {
+			from += " AND EXISTS (SELECT 1 FROM data_tag x WHERE x.data = t.data AND x.tag = " + param(key[:]) + ")"
+		}
+		if at != "" {
+			from += " AND d.ts = " + at
+		}
+	default: // no input is without tags: it asks for a time
+		here := param(p.Project)
+		from = "data d WHERE d.state = 1 AND d.ts = " + at + " AND d.id IN (SELECT id FROM data WHERE project = " + here +
+			" AND state = 1 AND ts = " + at + " UNION ALL SELECT data FROM data_share WHERE project = " + here + ")"
+	}
+	if p.Since > 0 {
+		from += " AND " + epochIn("d", param(p.Project)) + " >= " + param(p.Since)
 	}
 	return from, args, nil
 }
 
-func (t *tx) candidateByID(ctx context.Context, project weft.ProjectID, in weft.Input, text string) ([]weft.DataID, error) {
-	id, err := weft.ParseID[weft.Data](text)
+// epochIn is the epoch of a Data, a row named d, in a project that has it or has a share of it.
+func epochIn(d, project string) string {
+	return "(CASE WHEN " + d + ".project = " + project + " THEN " + d + ".epoch ELSE (SELECT s.epoch FROM data_share s WHERE s.project = " +
+		project + " AND s.data = " + d + ".id) END)"
+}
+
+// epochNow is the epoch of the rows of data that are being updated.
+const epochNow = "(SELECT plan_rev FROM project WHERE project.id = data.project)"
+
+func (t *tx) candidateByID(ctx context.Context, p weft.Plan, nth int, also []weft.Tag) ([]weft.Data, error) {
+	id, err := weft.ParseID[weft.Data](p.Inputs[nth].Tags.Key(weft.KeyID)[0].Value())
 	if err != nil {
 		return nil, nil // no Data has such an id
 	}
-	usable, err := t.usableData(ctx, []weft.DataID{id})
-	if err != nil || len(usable) == 0 || usable[0].Project != project || !in.Fits(usable[0]) {
-		return nil, err
-	}
-	return []weft.DataID{id}, nil
+	found, err := t.usableData(ctx, p.Project, []weft.DataID{id})
+	return slices.DeleteFunc(found, func(d weft.Data) bool { return !p.Takes(nth, d) || !d.Tags.HasAll(also) }), err
 }
 
-// usableData returns those of the Data that are usable, with what matching needs.
-func (t *tx) usableData(ctx context.Context, ids []weft.DataID) ([]weft.Data, error) {
+// usableData returns those of the Data that are usable in a project, with what matching
+// needs, as they are seen there.
+func (t *tx) usableData(ctx context.Context, project weft.ProjectID, ids []weft.DataID) ([]weft.Data, error) {
 	found := make([]weft.Data, 0, len(ids))
-	err := t.byIDs(ctx, "SELECT id, project, ts, tags FROM data WHERE id IN", raw(ids...), " AND state = 1", func(r scanner) error {
-		d := weft.Data{Source: weft.Source{Status: weft.Done}}
-		var ts int64
-		var tags string
-		err := r.Scan(&d.ID, &d.Project, &ts, &tags)
-		if err == nil {
-			d.Timestamp = timestampOf(ts)
-			d.Tags, err = decodeTags(tags)
+	decoded := map[string]weft.Tags{}
+	var foreign []weft.DataID
+	err := t.byIDs(ctx, "SELECT id, project, ts, tags, epoch FROM data WHERE id IN", raw(ids...), " AND state = 1", func(r scanner) error {
+		d, err := scanUsable(r, decoded)
+		if d.Project != project {
+			foreign = append(foreign, d.ID)
 		}
 		found = append(found, d)
 		return err
 	})
-	return found, err
+	if err != nil || len(foreign) == 0 {
+		return found, err
+	}
+	epochs, err := t.sharesIn(ctx, project, foreign, "")
+	here := found[:0]
+	for _, d := range found {
+		if epoch, shared := epochs[d.ID]; shared {
+			d.Project, d.Epoch = project, epoch
+		}
+		if d.Project == project {
+			here = append(here, d)
+		}
+	}
+	return here, err
+}
+
+// scanUsable reads a usable Data with what matching needs.
+func scanUsable(r scanner, decoded map[string]weft.Tags) (weft.Data, error) {
+	d := weft.Data{Source: weft.Source{Status: weft.Done}}
+	var ts int64
+	var text string
+	if err := r.Scan(&d.ID, &d.Project, &ts, &text, &d.Epoch); err != nil {
+		return d, err
+	}
+	d.Timestamp = timestampOf(ts)
+	tags, ok := decoded[text]
+	if !ok {
+		var err error
+		if tags, err = decodeTags(text); err != nil {
+			return d, err
+		}
+		decoded[text] = tags
+	}
+	d.Tags = slices.Clip(tags)
+	return d, nil
 }
 
 func compareIDs[T any](a, b weft.ID[T]) int { return bytes.Compare(a[:], b[:]) }

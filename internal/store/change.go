@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 	"time"
 
@@ -15,7 +16,8 @@ type change struct {
 	seq     int64
 	project weft.ProjectID
 	data    weft.DataID
-	tags    []byte // the keys of the tags that the Data got; nil: all count as new
+	tags    []byte    // the keys of the tags that the Data got; nil: all count as new, unless it only lost some
+	gone    weft.Tags // what it lost; all, if it is there no more
 	plan    weft.PlanID
 	after   []byte           // with plan: the assignment to go on behind; nil: from the beginning
 	by      weft.PrincipalID // who made it; zero when no user did
@@ -25,7 +27,7 @@ func changeOf(p weft.Plan) change { return change{project: p.Project, plan: p.ID
 
 // addChanges records changes, for projection to look at.
 func (t *tx) addChanges(ctx context.Context, changes ...change) error {
-	const columns = 5
+	const columns = 6
 	args := make([]any, 0, columns*len(changes))
 	for i := range changes {
 		c := &changes[i]
@@ -33,9 +35,17 @@ func (t *tx) addChanges(ctx context.Context, changes ...change) error {
 		if c.tags != nil {
 			tags = c.tags
 		}
-		args = append(args, c.project[:], idOrNull(c.data), tags, idOrNull(c.plan), idOrNull(c.by))
+		gone := any(nil)
+		if len(c.gone) > 0 {
+			text, err := encodeTags(c.gone)
+			if err != nil {
+				return err
+			}
+			gone = text
+		}
+		args = append(args, c.project[:], idOrNull(c.data), tags, idOrNull(c.plan), gone, idOrNull(c.by))
 	}
-	return t.insert(ctx, "INSERT INTO change (project, data, tags, plan, by) VALUES ", columns, args, "")
+	return t.insert(ctx, "INSERT INTO change (project, data, tags, plan, gone, by) VALUES ", columns, args, "")
 }
 
 const (
@@ -48,10 +58,14 @@ func (t *tx) leaseChanges(ctx context.Context, limit int) ([]change, error) {
 	var changes []change
 	err := t.rows(ctx, func(r scanner) error {
 		var c change
-		err := r.Scan(&c.seq, &c.project, &c.data, &c.tags, &c.plan, &c.after, &c.by)
+		var gone sql.NullString
+		err := r.Scan(&c.seq, &c.project, &c.data, &c.tags, &c.plan, &c.after, &gone, &c.by)
+		if err == nil && gone.Valid {
+			c.gone, err = decodeTags(gone.String)
+		}
 		changes = append(changes, c)
 		return err
-	}, "SELECT seq, project, data, tags, plan, after, by FROM change WHERE due_at <= $1 ORDER BY seq LIMIT $2"+t.s.skipLocked, micros(t.now), limit)
+	}, "SELECT seq, project, data, tags, plan, after, gone, by FROM change WHERE due_at <= $1 ORDER BY seq LIMIT $2"+t.s.skipLocked, micros(t.now), limit)
 	if err != nil || len(changes) == 0 {
 		return nil, err
 	}

@@ -313,7 +313,7 @@ func (t *tx) sealOutputs(ctx context.Context, saves []*weft.Save) error {
 		return nil
 	}
 	d := &t.s.dialect
-	err := t.update(ctx, "UPDATE data SET state = v.column2, ts = v.column3, tree = v.column4, files = v.column5, bytes = v.column6 FROM ",
+	err := t.update(ctx, "UPDATE data SET state = v.column2, ts = v.column3, tree = v.column4, files = v.column5, bytes = v.column6, epoch = "+epochNow+" FROM ",
 		strings.Join([]string{d.blob, d.int, d.int, d.blob, d.int, d.int}, " "), args, "WHERE data.id = v.column1")
 	if err != nil {
 		return err

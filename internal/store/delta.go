@@ -26,18 +26,25 @@ type delta struct {
 	fits  [][]weft.DataID // per input, by id, fresh ones included; filled by load
 
 	supposed *weft.Data // for dry runs: the Data as it is to be
+
+	arrived []arrival            // of a choosy Plan, in place of fresh
+	parts   []part               // of a choosy Plan, in place of fresh and fits; filled by load
+	several map[weft.DataID]bool // Data that may come up in several parts
 }
 
 // load finds what fits the inputs, as far as it matters; the first few of each, if limit
 // is not 0.
 func (d *delta) load(ctx context.Context, t *tx, limit int) error {
+	if d.plan.Choosy() {
+		return d.loadChoice(ctx, t)
+	}
 	d.fits = make([][]weft.DataID, len(d.plan.Inputs))
-	for i, in := range d.plan.Inputs {
-		if !d.full && !d.others(i) {
+	for i := range d.plan.Inputs {
+		if !d.full && !others(d.fresh, i) {
 			continue
 		}
 		var err error
-		if d.fits[i], err = t.candidates(ctx, d.plan.Project, in, limit); err != nil {
+		if d.fits[i], err = t.candidates(ctx, d.plan, i, limit); err != nil {
 			return err
 		}
 	}
@@ -45,8 +52,8 @@ func (d *delta) load(ctx context.Context, t *tx, limit int) error {
 }
 
 // others reports whether any input but i has something fresh.
-func (d *delta) others(i int) bool {
-	for j, ids := range d.fresh {
+func others(fresh [][]weft.DataID, i int) bool {
+	for j, ids := range fresh {
 		if j != i && len(ids) > 0 {
 			return true
 		}
@@ -56,23 +63,34 @@ func (d *delta) others(i int) bool {
 
 // terms returns the products that make up the delta: per term one list per input.
 func (d *delta) terms() [][][]weft.DataID {
-	if d.full {
-		return [][][]weft.DataID{d.fits}
+	if !d.plan.Choosy() {
+		return termsOf(d.full, d.fresh, d.fits)
 	}
 	var terms [][][]weft.DataID
-	for i, fresh := range d.fresh {
-		if len(fresh) == 0 {
+	for _, p := range d.parts {
+		terms = append(terms, termsOf(d.full, p.fresh, p.fits)...)
+	}
+	return terms
+}
+
+func termsOf(full bool, fresh, fits [][]weft.DataID) [][][]weft.DataID {
+	if full {
+		return [][][]weft.DataID{fits}
+	}
+	var terms [][][]weft.DataID
+	for i := range fresh {
+		if len(fresh[i]) == 0 {
 			continue
 		}
-		lists := make([][]weft.DataID, len(d.fits))
+		lists := make([][]weft.DataID, len(fits))
 		for j := range lists {
 			switch {
 			case j < i:
-				lists[j] = lessIDs(d.fits[j], d.fresh[j])
+				lists[j] = lessIDs(fits[j], fresh[j])
 			case j == i:
-				lists[j] = fresh
+				lists[j] = fresh[i]
 			default:
-				lists[j] = d.fits[j]
+				lists[j] = fits[j]
 			}
 		}
 		terms = append(terms, lists)
@@ -106,14 +124,20 @@ func (d *delta) count() int64 {
 			return math.MaxInt64
 		}
 	}
+	if len(d.several) > 0 && total <= fewEnough {
+		total = 0
+		for range d.assignments() {
+			total++
+		}
+	}
 	return total
 }
 
 // countAll returns how many combinations a full delta has, without loading it.
 func (d *delta) countAll(ctx context.Context, t *tx) (int64, error) {
 	total := int64(1)
-	for _, in := range d.plan.Inputs {
-		n, err := t.countCandidates(ctx, d.plan.Project, in)
+	for i := range d.plan.Inputs {
+		n, err := t.countCandidates(ctx, d.plan, i)
 		if err != nil {
 			return 0, err
 		}
@@ -147,8 +171,10 @@ func inProduct(lists [][]weft.DataID, inputs []byte) bool {
 // assignments yields the combinations, in the order of their keys within a term.
 func (d *delta) assignments() iter.Seq[weft.Assignment] {
 	return func(yield func(weft.Assignment) bool) {
+		first := d.once()
+		each := func(a weft.Assignment) bool { return !first(a) || yield(a) }
 		for _, lists := range d.terms() {
-			if !product(lists, d.after, yield) {
+			if !product(lists, d.after, each) {
 				return
 			}
 		}
@@ -213,13 +239,13 @@ func (d *delta) untried(ctx context.Context, t *tx) (bool, error) {
 // existing counts the Runs of a registered Plan whose combinations are in the delta.
 func (d *delta) existing(ctx context.Context, t *tx) (int64, error) {
 	n := int64(0)
-	terms := d.terms()
+	inside := inAny(d.terms())
 	count := func(r scanner) error {
 		var inputs []byte
 		if err := r.Scan(&inputs); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(terms, func(lists [][]weft.DataID) bool { return inProduct(lists, inputs) }) {
+		if inside(inputs) {
 			n++
 		}
 		return nil
@@ -232,6 +258,11 @@ func (d *delta) existing(ctx context.Context, t *tx) (int64, error) {
 	for _, ids := range d.fresh {
 		fresh = append(fresh, ids...)
 	}
+	for _, p := range d.parts {
+		fresh = append(fresh, slices.Concat(p.fresh...)...)
+	}
+	slices.SortFunc(fresh, compareIDs)
+	fresh = slices.Compact(fresh)
 	seen := map[weft.RunID]bool{}
 	err := t.byIDs(ctx, "SELECT r.id, r.plan, r.inputs FROM run_input i JOIN run r ON r.id = i.run WHERE i.data IN", raw(fresh...), "", func(r scanner) error {
 		var run weft.RunID
@@ -241,7 +272,7 @@ func (d *delta) existing(ctx context.Context, t *tx) (int64, error) {
 			return err
 		}
 		seen[run] = true
-		if slices.ContainsFunc(terms, func(lists [][]weft.DataID) bool { return inProduct(lists, inputs) }) {
+		if inside(inputs) {
 			n++
 		}
 		return nil

@@ -128,6 +128,14 @@ func (t *tx) anotherAttempt(ctx context.Context, was, r weft.Run, why string, by
 	if err != nil {
 		return err
 	}
+	switch {
+	case p.Live():
+	case r.Cause.Kind == weft.CauseAgain: // its plan makes no more runs, and so no more attempts
+		return nil
+	default:
+		return weft.Errorf(weft.Conflict, "run %s is of the plan %s, which is %s; it cannot be retried", r.ID, p.ID, p.State).
+			WithAdvice("apply the plan's file again; what it has not run yet runs then")
+	}
 	status := weft.Deactivated
 	if p.Active {
 		status = weft.Waiting

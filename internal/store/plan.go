@@ -6,7 +6,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/weft-dev/weft"
 )
@@ -24,39 +23,8 @@ func (s *Store) CreatePlan(ctx context.Context, p weft.Plan, by weft.PrincipalID
 
 // createPlan must run in a transaction of its own, as it makes the cache of plans current.
 func (t *tx) createPlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) error {
-	t.subject = p.ID.String()
-	if err := t.lockPlans(ctx, p.Project); err != nil {
-		return err
-	}
-	known, err := t.planSet(ctx, p.Project)
-	if err != nil {
-		return err
-	}
-	var equal weft.PlanID
-	found, err := t.row(ctx, "SELECT id FROM plan WHERE project = $1 AND identity = $2", []any{p.Project, p.Identity()}, &equal)
-	if err != nil {
-		return err
-	}
-	if found {
-		return weft.Errorf(weft.Conflict, "an equal plan is registered: %s", equal).WithSee(equal.String()).
-			WithAdvice("use that plan; only active, resources, service account and annotations of it can be changed")
-	}
-	if loop := known.graph.Cycle(p); loop != nil {
-		return cycleError(p.ID, loop)
-	}
-	return t.insertPlan(ctx, p, by)
-}
-
-func cycleError(p weft.PlanID, loop []weft.PlanID) error {
-	names := make([]string, len(loop))
-	for i, id := range loop {
-		names[i] = "plan " + id.String()
-		if id == p {
-			names[i] = "this plan"
-		}
-	}
-	return weft.Errorf(weft.Conflict, "the plan would close a loop and run for ever: %s", strings.Join(names, " → ")).
-		WithAdvice("change a tag of an output, or of the input that it feeds")
+	_, err := t.applyPlan(ctx, weft.Apply{Plan: p}, by)
+	return err
 }
 
 // lockPlans keeps others from changing plans of the project until the transaction ends.
@@ -92,9 +60,9 @@ func (t *tx) insertPlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) e
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `INSERT INTO plan (id, project, identity, name, body, active, rev, changed, allow_runs, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)`,
-		p.ID, p.Project, p.Identity(), p.Name, body, flag(p.Active), rev, p.AllowRuns, micros(p.CreatedAt))
+	_, err = t.exec(ctx, `INSERT INTO plan (id, project, identity, name, body, active, rev, changed, allow_runs, created_at, revision, since)
+		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)`,
+		p.ID, p.Project, p.Identity(), p.Name, body, flag(p.Active), rev, p.AllowRuns, micros(p.CreatedAt), p.Revision, sinceOf(p, rev))
 	if err != nil {
 		return err
 	}
@@ -129,7 +97,10 @@ func (s *Store) Plan(ctx context.Context, project weft.ProjectID, id weft.PlanID
 }
 
 func planView(g *weft.PlanGraph, p weft.Plan) weft.PlanView {
-	v := weft.PlanView{Plan: p, Upstreams: g.Upstream(p), Downstreams: g.Downstream(p), Neighbours: map[weft.PlanID]weft.Plan{}, Next: p.ID.String()}
+	v := weft.PlanView{Plan: p, Neighbours: map[weft.PlanID]weft.Plan{}, Next: p.ID.String()}
+	if p.Live() {
+		v.Upstreams, v.Downstreams = g.Upstream(p), g.Downstream(p)
+	}
 	for _, e := range slices.Concat(v.Upstreams, v.Downstreams) {
 		for _, id := range []weft.PlanID{e.From, e.To} {
 			if n, ok := g.Plan(id); ok {
@@ -148,7 +119,7 @@ func (s *Store) FindPlans(ctx context.Context, q weft.PlanQuery) iter.Seq2[weft.
 			yield(weft.PlanView{}, fmt.Errorf("find plans: %w", err))
 			return
 		}
-		plans, err := pageOfPlans(known.graph.Plans(), q.Page)
+		plans, err := pageOfPlans(known.graph.Known(), q.Page)
 		if err != nil {
 			yield(weft.PlanView{}, err)
 			return
@@ -192,7 +163,9 @@ func pageOfPlans(plans []weft.Plan, page weft.Page) ([]weft.Plan, error) {
 
 func selects(q weft.PlanQuery, p weft.Plan) bool {
 	switch {
-	case q.Active != nil && p.Active != *q.Active,
+	case p.State == weft.PlanDeleted, !p.Live() && !q.Superseded,
+		q.Name != "" && p.Name != q.Name,
+		q.Active != nil && p.Active != *q.Active,
 		q.Repository != "" && p.Image.Repository != q.Repository,
 		q.Tag != "" && p.Image.Tag != q.Tag,
 		len(q.InTags) > 0 && !slices.ContainsFunc(p.Inputs, func(in weft.Input) bool { return in.Tags.HasAll(q.InTags) }),
@@ -220,17 +193,24 @@ func (t *tx) changePlan(ctx context.Context, project weft.ProjectID, id weft.Pla
 	if err != nil {
 		return err
 	}
+	switch was.State {
+	case weft.PlanDeleted:
+		return weft.Errorf(weft.Conflict, "plan %s was deleted", id)
+	case weft.PlanSuperseded:
+		return weft.Errorf(weft.Conflict, "plan %s is revision %d of the plan %s, and was replaced by a later one", id, was.Revision, was.Name).
+			WithAdvice("change the present one with its name, or apply the file of this revision again to put it in place")
+	}
 	p := was
 	p.Resources = maps.Clone(was.Resources) // of plans that others read at the same time
 	if err := alter(&p); err != nil {
 		return err
 	}
 	p.Annotations = weft.NewAnnotations(p.Annotations...)
-	if p.Identity() != was.Identity() || p.AllowRuns < 0 {
+	if p.Identity() != was.Identity() || p.Name != was.Name || p.AllowRuns < 0 {
 		return weft.Errorf(weft.Invalid, "of a plan only active, resources, policy, service account, annotations and allowed runs can be changed")
 	}
 	if p.Active != was.Active {
-		if p.Name != "" {
+		if p.BuiltIn() {
 			return notFound("plan", id)
 		}
 		if err := t.toggleRuns(ctx, p, by); err != nil {

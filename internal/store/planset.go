@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/weft-dev/weft"
@@ -17,6 +18,7 @@ type planSet struct {
 	mu     sync.RWMutex
 	rev    int64 // project.plan_rev up to which it is current
 	inputs map[tagKey][]inputOf
+	latest []inputOf // those that take only the latest
 }
 
 // An inputOf is an input of a Plan, as listed under the rarest of its tags.
@@ -101,13 +103,7 @@ func (t *tx) catchUp(ctx context.Context, project weft.ProjectID, set *planSet, 
 	if err != nil {
 		return err
 	}
-	for key, list := range inputs {
-		for _, in := range list {
-			if _, known := set.graph.Plan(in.plan); !known {
-				set.inputs[key] = append(set.inputs[key], in)
-			}
-		}
-	}
+	set.list(changed, inputs)
 	t.s.plans.mu.Lock()
 	for _, p := range changed {
 		t.s.plans.projects[p.ID] = project
@@ -120,6 +116,38 @@ func (t *tx) catchUp(ctx context.Context, project weft.ProjectID, set *planSet, 
 	return nil
 }
 
+// list notes the inputs of plans that were changed, which are the keys' of inputs.
+func (p *planSet) list(changed []weft.Plan, inputs map[tagKey][]inputOf) {
+	linked, live := map[weft.PlanID]bool{}, map[weft.PlanID]bool{}
+	left := false
+	for _, plan := range changed {
+		was, known := p.graph.Plan(plan.ID)
+		linked[plan.ID], live[plan.ID] = known && was.Live(), plan.Live()
+		left = left || linked[plan.ID] && !plan.Live()
+		if !linked[plan.ID] && plan.Live() {
+			for nth, in := range plan.Inputs {
+				if !in.Latest.IsZero() {
+					p.latest = append(p.latest, inputOf{plan.ID, nth})
+				}
+			}
+		}
+	}
+	if left {
+		out := func(in inputOf) bool { return linked[in.plan] && !live[in.plan] }
+		p.latest = slices.DeleteFunc(p.latest, out)
+		for key := range inputs {
+			p.inputs[key] = slices.DeleteFunc(p.inputs[key], out)
+		}
+	}
+	for key, list := range inputs {
+		for _, in := range list {
+			if live[in.plan] && !linked[in.plan] {
+				p.inputs[key] = append(p.inputs[key], in)
+			}
+		}
+	}
+}
+
 // fits returns the inputs that a Data with the given tags fits.
 func (p *planSet) fits(d weft.Data) []inputOf {
 	if !d.Usable() {
@@ -130,7 +158,7 @@ func (p *planSet) fits(d weft.Data) []inputOf {
 	var found []inputOf
 	for _, tag := range d.AllTags() {
 		for _, in := range p.inputs[keyOf(d.Project, tag)] {
-			if plan, ok := p.graph.Plan(in.plan); ok && plan.Inputs[in.nth].Fits(d) {
+			if plan, ok := p.graph.Plan(in.plan); ok && plan.Takes(in.nth, d) {
 				found = append(found, in)
 			}
 		}
@@ -200,13 +228,13 @@ func (t *tx) plan(ctx context.Context, project weft.ProjectID, id weft.PlanID, l
 	return p, err
 }
 
-const planColumns = "id, project, name, body, active, rev, allow_runs, pending_runs, created_at"
+const planColumns = "id, project, name, body, active, rev, allow_runs, pending_runs, created_at, revision, since, state"
 
 func scanPlan(r scanner) (weft.Plan, error) {
 	var p weft.Plan
 	var body string
 	var active, created int64
-	if err := r.Scan(&p.ID, &p.Project, &p.Name, &body, &active, &p.Rev, &p.AllowRuns, &p.PendingRuns, &created); err != nil {
+	if err := r.Scan(&p.ID, &p.Project, &p.Name, &body, &active, &p.Rev, &p.AllowRuns, &p.PendingRuns, &created, &p.Revision, &p.Since, &p.State); err != nil {
 		return p, err
 	}
 	p.Active, p.CreatedAt = active != 0, fromMicros(created)
@@ -231,11 +259,15 @@ type planBody struct {
 	Annotations    weft.Annotations  `json:"annotations,omitempty"`
 	Env            []weft.Variable   `json:"env,omitempty"`
 	Policy         *weft.Policy      `json:"policy,omitempty"`
+	FromNow        bool              `json:"from_now,omitempty"`
+	Pair           string            `json:"pair,omitempty"`
 }
 
 type planPort struct {
-	Path string   `json:"path"`
-	Tags []string `json:"tags"`
+	Path     string   `json:"path"`
+	Tags     []string `json:"tags"`
+	Latest   bool     `json:"latest,omitempty"`
+	LatestBy string   `json:"latest_by,omitempty"`
 }
 
 func encodePlan(p weft.Plan) (string, error) {
@@ -243,12 +275,13 @@ func encodePlan(p weft.Plan) (string, error) {
 		Repository: p.Image.Repository, Tag: p.Image.Tag, Entrypoint: p.Entrypoint, Args: p.Args,
 		OnNode:    [3][]weft.Label{p.OnNode.May, p.OnNode.Prefer, p.OnNode.Must},
 		Resources: p.Resources.Strings(), ServiceAccount: p.ServiceAccount, Annotations: p.Annotations,
+		FromNow: p.FromNow, Pair: p.Pair,
 	}
 	for _, in := range p.Inputs {
-		b.Inputs = append(b.Inputs, planPort{in.Path, in.Tags.Strings()})
+		b.Inputs = append(b.Inputs, planPort{in.Path, in.Tags.Strings(), in.Latest.On, in.Latest.By})
 	}
 	for _, out := range p.Outputs {
-		b.Outputs = append(b.Outputs, planPort{out.Path, out.Tags.Strings()})
+		b.Outputs = append(b.Outputs, planPort{Path: out.Path, Tags: out.Tags.Strings()})
 	}
 	if p.Log != nil {
 		tags := p.Log.Tags.Strings()
@@ -274,13 +307,14 @@ func decodePlan(text string, p *weft.Plan) error {
 	if b.Policy != nil {
 		p.Policy = *b.Policy
 	}
+	p.FromNow, p.Pair = b.FromNow, b.Pair
 	p.OnNode = weft.OnNode{May: b.OnNode[0], Prefer: b.OnNode[1], Must: b.OnNode[2]}
 	for _, port := range b.Inputs {
 		tags, err := tagsOf(port.Tags)
 		if err != nil {
 			return err
 		}
-		p.Inputs = append(p.Inputs, weft.Input{Path: port.Path, Tags: tags})
+		p.Inputs = append(p.Inputs, weft.Input{Path: port.Path, Tags: tags, Latest: weft.Latest{On: port.Latest, By: port.LatestBy}})
 	}
 	for _, port := range b.Outputs {
 		tags, err := tagsOf(port.Tags)

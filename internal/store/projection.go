@@ -39,6 +39,9 @@ func (s *Store) Project(ctx context.Context, limit int) (made int, more bool, er
 		return 0, false, fmt.Errorf("find assignments: %w", err)
 	}
 	w := &projector{s: s, changes: changes, plans: map[weft.PlanID]weft.Plan{}}
+	if err := w.discard(ctx); err != nil {
+		return 0, false, err
+	}
 	for _, d := range deltas {
 		if err := w.project(ctx, d); err != nil {
 			return w.made, false, fmt.Errorf("make runs of plan %s: %w", d.plan.ID, err)
@@ -84,43 +87,84 @@ type gathering struct {
 // deltas gathers what the changes may have made possible.
 func (t *tx) deltas(ctx context.Context, changes []change) ([]*delta, error) {
 	g := &gathering{byPlan: map[weft.PlanID]*delta{}}
-	var ids []weft.DataID
+	ids := map[weft.ProjectID][]weft.DataID{}
+	var projects []weft.ProjectID
 	for _, c := range changes {
 		if !c.data.IsZero() {
-			ids = append(ids, c.data)
+			if ids[c.project] == nil {
+				projects = append(projects, c.project)
+			}
+			ids[c.project] = append(ids[c.project], c.data)
 			continue
 		}
 		plans, err := t.plansByID(ctx, []weft.PlanID{c.plan})
 		if err != nil {
 			return nil, err
 		}
-		if p, ok := plans[c.plan]; ok {
+		if p, ok := plans[c.plan]; ok && p.Live() {
 			g.addPlan(p, c)
 		}
 	}
-	usable, err := t.usableData(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(usable, func(a, b weft.Data) int { return compareIDs(a.ID, b.ID) })
-	added := addedTags(changes)
-	for _, d := range usable {
-		set, err := t.planSet(ctx, d.Project)
-		if err != nil {
+	for _, project := range projects {
+		if err := g.addProject(ctx, t, project, ids[project], changes); err != nil {
 			return nil, err
 		}
-		g.addData(d, set, added[d.ID])
 	}
 	return g.all, nil
+}
+
+// addProject adds what changes of Data may have made possible in one project.
+func (g *gathering) addProject(ctx context.Context, t *tx, project weft.ProjectID, ids []weft.DataID, changes []change) error {
+	usable, err := t.usableData(ctx, project, ids)
+	if err != nil {
+		return err
+	}
+	set, err := t.planSet(ctx, project)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(usable, func(a, b weft.Data) int { return compareIDs(a.ID, b.ID) })
+	added := addedTags(changes, project)
+	has := map[weft.DataID]weft.Tags{}
+	for _, d := range usable {
+		has[d.ID] = d.Tags
+		g.addData(d, set, added[d.ID])
+	}
+	for _, c := range changes {
+		if c.project == project && len(c.gone) > 0 {
+			g.reopen(set, has[c.data], c.gone)
+		}
+	}
+	return nil
 }
 
 // addPlan adds all combinations of a Plan, from where an earlier attempt got to.
 func (g *gathering) addPlan(p weft.Plan, c change) {
 	d := &delta{plan: p, full: true, after: c.after, seq: c.seq}
+	if p.Choosy() {
+		d.after, d.seq = nil, 0 // its combinations are in no order to go on in
+	}
 	g.all = append(g.all, d)
-	if c.after == nil {
+	if d.after == nil {
 		g.byPlan[p.ID] = d
 	}
+}
+
+// of returns the delta of a Plan. A blocked plan is counted and, when that helps, made as a
+// whole.
+func (g *gathering) of(p weft.Plan) *delta {
+	d := g.byPlan[p.ID]
+	if d == nil {
+		d = &delta{plan: p, full: p.PendingRuns > 0}
+		if p.Choosy() {
+			d.arrived = make([]arrival, len(p.Inputs))
+		} else {
+			d.fresh = make([][]weft.DataID, len(p.Inputs))
+		}
+		g.byPlan[p.ID] = d
+		g.all = append(g.all, d)
+	}
+	return d
 }
 
 // addData adds the combinations with a Data at the inputs that it fits, if added is not
@@ -128,31 +172,48 @@ func (g *gathering) addPlan(p weft.Plan, c change) {
 func (g *gathering) addData(data weft.Data, set *planSet, added map[tagKey]bool) {
 	for _, in := range set.fits(data) {
 		p, _ := set.graph.Plan(in.plan)
-		if !asksFor(p, in.nth, added) {
+		if !asksFor(p, in.nth, data, added) {
 			continue
 		}
-		d := g.byPlan[p.ID]
-		if d == nil { // a blocked plan is counted and, when that helps, made as a whole
-			d = &delta{plan: p, full: p.PendingRuns > 0, fresh: make([][]weft.DataID, len(p.Inputs))}
-			g.byPlan[p.ID] = d
-			g.all = append(g.all, d)
-		}
-		if !d.full {
+		switch d := g.of(p); {
+		case d.full:
+		case p.Choosy():
+			d.arrived[in.nth].data = append(d.arrived[in.nth].data, data)
+		default:
 			d.fresh[in.nth] = append(d.fresh[in.nth], data.ID)
 		}
 	}
 }
 
-// addedTags says per Data which tags it got; nil where it became usable as a whole.
-func addedTags(changes []change) map[weft.DataID]map[tagKey]bool {
+// reopen has inputs that take the latest look again which that is, where a Data that has
+// some tags and lost others may have been it.
+func (g *gathering) reopen(set *planSet, has, lost weft.Tags) {
+	had := weft.NewTags(slices.Concat(has, lost)...)
+	set.mu.RLock()
+	defer set.mu.RUnlock()
+	for _, in := range set.latest {
+		p, _ := set.graph.Plan(in.plan)
+		if !hid(p.Inputs[in.nth], had, lost) {
+			continue
+		}
+		if d := g.of(p); !d.full {
+			a := &d.arrived[in.nth]
+			a.opened, a.reopened = true, weft.NewTags(slices.Concat(a.reopened, had)...)
+		}
+	}
+}
+
+// addedTags says per Data of a project which tags it got; nil where it became usable as a
+// whole.
+func addedTags(changes []change, project weft.ProjectID) map[weft.DataID]map[tagKey]bool {
 	added := map[weft.DataID]map[tagKey]bool{}
 	for _, c := range changes {
-		if c.data.IsZero() {
+		if c.data.IsZero() || c.project != project {
 			continue
 		}
 		keys, seen := added[c.data]
 		switch {
-		case c.tags == nil || seen && keys == nil:
+		case c.tags == nil && len(c.gone) == 0 || seen && keys == nil:
 			added[c.data] = nil
 			continue
 		case !seen:
@@ -166,12 +227,18 @@ func addedTags(changes []change) map[weft.DataID]map[tagKey]bool {
 	return added
 }
 
-// asksFor reports whether any of the added tags is one that the input asks for.
-func asksFor(p weft.Plan, nth int, added map[tagKey]bool) bool {
+// asksFor reports whether any of the tags added to a Data is one that the input asks for,
+// or one by whose value the plan chooses.
+func asksFor(p weft.Plan, nth int, d weft.Data, added map[tagKey]bool) bool {
 	if added == nil {
 		return true
 	}
-	return slices.ContainsFunc(keysOf(p.Project, p.Inputs[nth].Tags), func(k tagKey) bool { return added[k] })
+	if slices.ContainsFunc(keysOf(p.Project, p.Inputs[nth].Tags), func(k tagKey) bool { return added[k] }) {
+		return true
+	}
+	return p.Choosy() && slices.ContainsFunc(d.Tags, func(tag weft.Tag) bool {
+		return (tag.Key() == p.Pair || tag.Key() == p.Inputs[nth].Latest.By) && added[keyOf(p.Project, tag)]
+	})
 }
 
 // A projector makes the Runs of one step.
@@ -189,6 +256,32 @@ type assigned struct {
 	plan  weft.PlanID
 	a     weft.Assignment
 	cause weft.Cause
+}
+
+// discard deletes what waits of Plans that were deleted.
+func (w *projector) discard(ctx context.Context) error {
+	var ids []weft.PlanID
+	for _, c := range w.changes {
+		if !c.plan.IsZero() {
+			ids = append(ids, c.plan)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	plans, err := w.s.Plans(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, p := range plans {
+		if p.State == weft.PlanDeleted {
+			err := w.s.discardRuns(ctx, p, func(ctx context.Context, t *tx) error { return t.extendChanges(ctx, w.changes) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // project makes the Runs of one delta or, when they are too many, blocks the Plan.
@@ -228,7 +321,7 @@ func (w *projector) tooMany(ctx context.Context, d *delta) (pending int64, err e
 		limit = w.s.runLimit
 	}
 	err = w.s.read(ctx, func(t *tx) (err error) {
-		if d.full {
+		if d.full && !d.plan.Choosy() {
 			if pending, err = d.countAll(ctx, t); err != nil {
 				return err
 			}
@@ -261,7 +354,7 @@ func (s *Store) setPending(ctx context.Context, p weft.Plan, pending int64) erro
 			return err
 		}
 		now, err := t.plan(ctx, p.Project, p.ID, t.s.forUpdate)
-		if err != nil || now.PendingRuns == pending {
+		if err != nil || now.PendingRuns == pending || !now.Live() {
 			return err
 		}
 		now.PendingRuns = pending
@@ -313,17 +406,17 @@ func (t *tx) makeRuns(ctx context.Context, list []assigned, plans map[weft.PlanI
 	if err != nil {
 		return 0, err
 	}
-	usable, err := t.holdData(ctx, list)
+	usable, err := t.holdData(ctx, list, plans)
 	if err != nil {
 		return 0, err
 	}
 	runs := make([]weft.Run, 0, len(list))
 	for _, l := range list {
-		if slices.ContainsFunc(l.a, func(id weft.DataID) bool { return !usable[id] }) {
+		p := plans[l.plan]
+		live := false
+		if p.Active, live = active[p.ID]; !live || slices.ContainsFunc(l.a, func(id weft.DataID) bool { return !usable.in(p.Project, id) }) {
 			continue
 		}
-		p := plans[l.plan]
-		p.Active = active[p.ID]
 		outputs := make([]weft.DataID, len(p.Outputs)+1)
 		for i := range outputs {
 			outputs[i] = weft.NewID[weft.Data]()
@@ -334,7 +427,7 @@ func (t *tx) makeRuns(ctx context.Context, list []assigned, plans map[weft.PlanI
 }
 
 // holdPlans keeps the plans from being (de)activated until the transaction ends, and
-// says which are active.
+// says of those that are live which are active.
 func (t *tx) holdPlans(ctx context.Context, list []assigned) (map[weft.PlanID]bool, error) {
 	var ids []weft.PlanID
 	for i, l := range list {
@@ -343,7 +436,7 @@ func (t *tx) holdPlans(ctx context.Context, list []assigned) (map[weft.PlanID]bo
 		}
 	}
 	active := map[weft.PlanID]bool{}
-	err := t.byIDs(ctx, "SELECT id, active FROM plan WHERE id IN", raw(ids...), " ORDER BY id"+t.s.forShare, func(r scanner) error {
+	err := t.byIDs(ctx, "SELECT id, active FROM plan WHERE id IN", raw(ids...), " AND state = 0 ORDER BY id"+t.s.forShare, func(r scanner) error {
 		var id weft.PlanID
 		var is int64
 		err := r.Scan(&id, &is)
@@ -353,25 +446,60 @@ func (t *tx) holdPlans(ctx context.Context, list []assigned) (map[weft.PlanID]bo
 	return active, err
 }
 
-// holdData keeps Data from being deleted until the transaction ends, and says which of
-// them are usable.
-func (t *tx) holdData(ctx context.Context, list []assigned) (map[weft.DataID]bool, error) {
+// usableIn says where Data can be used that are held: in the project that has it, and in
+// those that have a share of it.
+type usableIn struct {
+	own    map[weft.DataID]weft.ProjectID
+	shared map[weft.ProjectID]map[weft.DataID]int64
+}
+
+func (u usableIn) in(project weft.ProjectID, id weft.DataID) bool {
+	own, usable := u.own[id]
+	if own == project || !usable {
+		return usable
+	}
+	_, shared := u.shared[project][id]
+	return shared
+}
+
+// holdData keeps Data from being deleted, and shares of them from being taken back, until
+// the transaction ends, and says which of them are usable.
+func (t *tx) holdData(ctx context.Context, list []assigned, plans map[weft.PlanID]weft.Plan) (usableIn, error) {
+	u := usableIn{own: map[weft.DataID]weft.ProjectID{}, shared: map[weft.ProjectID]map[weft.DataID]int64{}}
+	seen := map[weft.DataID]bool{}
 	var ids []weft.DataID
-	usable := map[weft.DataID]bool{}
 	for _, l := range list {
 		for _, id := range l.a {
-			if _, seen := usable[id]; !seen {
-				usable[id] = false
+			if !seen[id] {
+				seen[id] = true
 				ids = append(ids, id)
 			}
 		}
 	}
 	slices.SortFunc(ids, compareIDs)
-	err := t.byIDs(ctx, "SELECT id FROM data WHERE id IN", raw(ids...), " AND state = 1 ORDER BY id"+t.s.forKeep, func(r scanner) error {
+	err := t.byIDs(ctx, "SELECT id, project FROM data WHERE id IN", raw(ids...), " AND state = 1 ORDER BY id"+t.s.forKeep, func(r scanner) error {
 		var id weft.DataID
-		err := r.Scan(&id)
-		usable[id] = true
+		var project weft.ProjectID
+		err := r.Scan(&id, &project)
+		u.own[id] = project
 		return err
 	})
-	return usable, err
+	if err != nil {
+		return u, err
+	}
+	foreign := map[weft.ProjectID][]weft.DataID{}
+	for _, l := range list {
+		project := plans[l.plan].Project
+		for _, id := range l.a {
+			if own, usable := u.own[id]; usable && own != project && !slices.Contains(foreign[project], id) {
+				foreign[project] = append(foreign[project], id)
+			}
+		}
+	}
+	for project, ids := range foreign {
+		if u.shared[project], err = t.sharesIn(ctx, project, ids, t.s.forKeep); err != nil {
+			return u, err
+		}
+	}
+	return u, nil
 }

@@ -54,7 +54,7 @@ func (t *tx) push(ctx context.Context, p weft.Push) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "UPDATE data SET state = $1, ts = $2, tags = $3, tree = $4, files = $5, bytes = $6 WHERE id = $7",
+	_, err = t.exec(ctx, "UPDATE data SET state = $1, ts = $2, tags = $3, tree = $4, files = $5, bytes = $6, epoch = "+epochNow+" WHERE id = $7",
 		dataUsable, storedTimestamp(p.At), tags, p.Tree.Digest, p.Tree.Files, p.Tree.Bytes, p.Data)
 	if err != nil {
 		return err
@@ -151,8 +151,8 @@ func (t *tx) tagData(ctx context.Context, project weft.ProjectID, id weft.DataID
 	if err := t.addTags(ctx, project, id, added); err != nil {
 		return err
 	}
-	if state == dataUsable && len(added) > 0 {
-		ch := change{project: project, data: id, by: by}
+	if state == dataUsable {
+		ch := change{project: project, data: id, gone: gone, by: by}
 		for _, key := range keysOf(project, added) {
 			ch.tags = append(ch.tags, key[:]...)
 		}

@@ -45,7 +45,7 @@ func (t *tx) retryRun(ctx context.Context, project weft.ProjectID, id weft.RunID
 		return err
 	case r.Status == weft.Invalidated:
 		return notFound("run", id)
-	case p.Name != "":
+	case p.BuiltIn():
 		return weft.Errorf(weft.Conflict, "run %s is of the built-in plan %s; it cannot be retried", id, p.Name)
 	case r.Status != weft.Done && r.Status != weft.Failed:
 		return weft.Errorf(weft.Conflict, "run %s is %s; only a run that is done or failed can be retried", id, r.Status)
@@ -152,13 +152,23 @@ func (t *tx) discardOutputs(ctx context.Context, r weft.Run, by weft.PrincipalID
 		return err
 	}
 	events := make([]weft.Event, len(ids))
+	var changes []change
 	for i, id := range ids {
+		if r.Status == weft.Done && len(tags[id]) > 0 { // it may have hidden others
+			changes = append(changes, change{project: r.Project, data: id, gone: tags[id]})
+		}
 		events[i] = weft.Event{Kind: weft.DataRemoved, Project: r.Project, Run: r.ID, Plan: r.Plan, Data: id, By: by}
 		for _, key := range keysOf(r.Project, tags[id]) {
 			if _, err := t.exec(ctx, "DELETE FROM data_tag WHERE tag = $1 AND data = $2", key[:], id); err != nil {
 				return err
 			}
 		}
+	}
+	if err := t.dropShares(ctx, ids, tags); err != nil {
+		return err
+	}
+	if err := t.addChanges(ctx, changes...); err != nil {
+		return err
 	}
 	if err := t.execByIDs(ctx, "DELETE FROM data WHERE id IN", raw(ids...), ""); err != nil {
 		return err

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/weft-dev/weft"
 )
@@ -28,7 +30,8 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 	var plans []weft.PlanRuns
 	err := s.read(ctx, func(t *tx) error {
 		plans = nil
-		d := weft.Data{ID: id, Project: project, Tags: tags.User(), Source: weft.Source{Status: weft.Done}}
+		d := weft.Data{ID: id, Project: project, Tags: tags.User(), Source: weft.Source{Status: weft.Done}, Timestamp: noSooner, Epoch: math.MaxInt64}
+		var was *weft.Data
 		if !id.IsZero() {
 			rows, err := t.dataByID(ctx, [][]byte{id[:]})
 			if err != nil {
@@ -40,9 +43,14 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 			if rows[0].state == dataFailed {
 				return nil // whatever its tags: nothing runs on what failed
 			}
-			d.Timestamp = rows[0].Timestamp
+			if rows[0].state == dataUsable {
+				d.Timestamp, d.Epoch = rows[0].Timestamp, rows[0].Epoch
+				now := d
+				now.Tags = rows[0].Tags
+				was = &now
+			}
 		}
-		deltas, err := t.deltasOf(ctx, d)
+		deltas, err := t.deltasOf(ctx, d, was)
 		if err != nil {
 			return err
 		}
@@ -63,19 +71,31 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 	return plans, nil
 }
 
-// deltasOf returns what one Data would make possible, by plan.
-func (t *tx) deltasOf(ctx context.Context, data weft.Data) ([]*delta, error) {
+// noSooner is the timestamp of a Data that has none yet, in dry runs: it will be the newest.
+var noSooner = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// deltasOf returns what one Data would make possible, by plan; was is how it is, if it is
+// usable already, as it may hide others that a choosy plan would take.
+func (t *tx) deltasOf(ctx context.Context, data weft.Data, was *weft.Data) ([]*delta, error) {
 	set, err := t.planSet(ctx, data.Project)
 	if err != nil {
 		return nil, err
 	}
 	byPlan := map[weft.PlanID]*delta{}
 	var all []*delta
-	for _, in := range set.fits(data) {
+	inputs := set.fits(data)
+	if was != nil {
+		for _, in := range set.fits(*was) {
+			if p, _ := set.graph.Plan(in.plan); p.Choosy() {
+				inputs = append(inputs, in)
+			}
+		}
+	}
+	for _, in := range inputs {
 		p, _ := set.graph.Plan(in.plan)
 		d := byPlan[p.ID]
 		if d == nil {
-			d = &delta{plan: p, fresh: make([][]weft.DataID, len(p.Inputs)), supposed: &data}
+			d = &delta{plan: p, full: p.Choosy(), fresh: make([][]weft.DataID, len(p.Inputs)), supposed: &data}
 			byPlan[p.ID] = d
 			all = append(all, d)
 		}
@@ -88,7 +108,7 @@ func (t *tx) deltasOf(ctx context.Context, data weft.Data) ([]*delta, error) {
 // dryRun counts the combinations of a delta that have no Run yet, and lists the first.
 // Data that the delta supposes to be there, or to have other tags, take part.
 func (t *tx) dryRun(ctx context.Context, d *delta, limit int) (int64, []weft.Assignment, error) {
-	if d.full {
+	if d.full && !d.plan.Choosy() {
 		untried, err := d.untried(ctx, t)
 		if err != nil {
 			return 0, nil, err
@@ -135,13 +155,13 @@ func (t *tx) dryRunAll(ctx context.Context, d *delta, limit int) (int64, []weft.
 // suppose lets a Data fit what it would fit with the tags that it is to have, and only
 // that, though it is not there yet or has other tags still.
 func (d *delta) suppose() {
-	if d.supposed == nil {
+	if d.supposed == nil || d.plan.Choosy() { // there it took part in choosing
 		return
 	}
 	id := d.supposed.ID
-	for i, in := range d.plan.Inputs {
+	for i := range d.plan.Inputs {
 		at, found := slices.BinarySearchFunc(d.fits[i], id, compareIDs)
-		switch fits := in.Fits(*d.supposed); {
+		switch fits := d.plan.Takes(i, *d.supposed); {
 		case fits && !found:
 			d.fits[i] = slices.Insert(slices.Clone(d.fits[i]), at, id)
 		case !fits && found:
