@@ -10,17 +10,19 @@ import (
 
 // A PlanQuery selects plans. Conditions combine by and; zero ones do not count.
 type PlanQuery struct {
-	Active  *bool
-	Image   string     // repository[:tag]; exact
-	InTags  []string   // key:value; one input has all of them
-	OutTags []string   // key:value; one output, or the log, has all of them
-	More    url.Values // further conditions, as of a kept Search
-	Page    Page
+	Active     *bool
+	Name       string     // exact
+	Image      string     // repository[:tag]; exact
+	Superseded bool       // former revisions of named plans, too
+	InTags     []string   // key:value; one input has all of them
+	OutTags    []string   // key:value; one output, or the log, has all of them
+	More       url.Values // further conditions, as of a kept Search
+	Page       Page
 }
 
 // Values returns the conditions as a Search keeps them.
 func (q PlanQuery) Values() url.Values {
-	p := params{}.set("image", q.Image).all("in_tag", q.InTags).all("out_tag", q.OutTags)
+	p := params{}.set("name", q.Name).flag("superseded", q.Superseded).set("image", q.Image).all("in_tag", q.InTags).all("out_tag", q.OutTags)
 	if q.Active != nil {
 		p.set("active", strconv.FormatBool(*q.Active))
 	}
@@ -110,4 +112,20 @@ type GraphQuery struct {
 func (c *Client) PlanGraph(ctx context.Context, id string, q GraphQuery) (PlanGraph, error) {
 	p := params{}.flag("upstream", q.Upstream).flag("downstream", q.Downstream).number("depth", q.Depth)
 	return call[PlanGraph](ctx, c, request{path: at("plans", id, "graph"), query: url.Values(p)})
+}
+
+// PlanHistory returns what the name of a plan stood for.
+func (c *Client) PlanHistory(ctx context.Context, name string) (PlanHistory, error) {
+	return call[PlanHistory](ctx, c, request{path: at("plans", name, "history")})
+}
+
+// DeletePlan deletes a plan, by id or name; with a named one all its revisions. Its runs that
+// ended stay, with what they made.
+func (c *Client) DeletePlan(ctx context.Context, plan string) (PlanRemoval, error) {
+	return call[PlanRemoval](ctx, c, request{method: http.MethodDelete, path: at("plans", plan)})
+}
+
+// WouldDeletePlan tells what DeletePlan would do.
+func (c *Client) WouldDeletePlan(ctx context.Context, plan string) (PlanRemoval, error) {
+	return call[PlanRemoval](ctx, c, request{method: http.MethodDelete, path: at("plans", plan), query: dryRun()})
 }

@@ -6,7 +6,8 @@ type PlanSummary struct {
 	Image       string   `json:"image,omitempty" doc:"repository:tag; absent for built-in plans"`
 	Entrypoint  []string `json:"entrypoint,omitempty" doc:"absent: the image's own"`
 	Args        []string `json:"args,omitempty" doc:"absent: the image's own"`
-	Name        string   `json:"name,omitempty" doc:"of built-in plans only: knit#uploaded or knit#imported"`
+	Name        string   `json:"name,omitempty" doc:"what people call it; knit#uploaded and knit#imported are built in"`
+	Revision    int64    `json:"revision,omitempty" doc:"counts the plans that bore the name"`
 	Annotations []string `json:"annotations,omitempty" doc:"key=value, sorted"`
 }
 
@@ -20,6 +21,10 @@ type PlanDetail struct {
 	OnNode         *OnNode             `json:"on_node,omitempty" doc:"absent: anywhere"`
 	Resources      map[string]Quantity `json:"resources,omitempty" doc:"limits of each run, by name"`
 	ServiceAccount string              `json:"service_account,omitempty" doc:"for runs on Kubernetes"`
+	From           string              `json:"from,omitempty" enum:"now" doc:"now: only data that became usable after the plan was registered"`
+	Pair           string              `json:"pair,omitempty" doc:"key of a tag whose value all inputs of a run share"`
+	State          string              `json:"state,omitempty" enum:"superseded,deleted" doc:"absent while the plan matches data"`
+	Applied        *Applied            `json:"applied,omitempty" doc:"what registering did; only in the answer to that"`
 
 	CreatedAt   *Time  `json:"createdAt,omitempty" doc:"when it was registered"`
 	AllowRuns   int64  `json:"allowRuns,omitempty" doc:"how many pending runs the plan may make at once, when that is not the system's limit"`
@@ -48,6 +53,7 @@ type LogPoint struct {
 // A PlanInput is an input of a plan and the outputs and logs that feed it.
 type PlanInput struct {
 	Mountpoint
+	Latest    *Latest        `json:"latest,omitempty" doc:"absent: every data that has the tags"`
 	Upstreams []PlanUpstream `json:"upstreams" doc:"the outputs and logs whose tags include all of the input's"`
 }
 
@@ -89,7 +95,7 @@ type PlanSpec struct {
 	Image          string              `json:"image" doc:"repository:tag; without a registry: the server's own, or else Docker Hub"`
 	Entrypoint     []string            `json:"entrypoint,omitempty" doc:"absent: the image's own"`
 	Args           []string            `json:"args,omitempty" doc:"absent: the image's own"`
-	Inputs         []Mountpoint        `json:"inputs" doc:"at least one, each with at least one tag"`
+	Inputs         []PlanSpecInput     `json:"inputs" doc:"at least one, each with at least one tag"`
 	Outputs        []Mountpoint        `json:"outputs" doc:"may be empty or null"`
 	Log            *LogPoint           `json:"log,omitempty" doc:"absent: no log is kept"`
 	OnNode         *OnNode             `json:"on_node,omitempty" doc:"absent: anywhere"`
@@ -104,6 +110,10 @@ type PlanSpec struct {
 	Concurrency int64             `json:"concurrency,omitempty" minimum:"0" doc:"how many runs may be under way at once; absent: any number"`
 	Env         map[string]string `json:"env,omitempty" doc:"variables of the program's environment"`
 	Secrets     map[string]string `json:"secrets,omitempty" doc:"variables of the program's environment, with the name of the secret that is the value of each"`
+
+	Name string `json:"name,omitempty" doc:"a plan of that name is replaced: this is its next revision"`
+	From string `json:"from,omitempty" enum:"now" doc:"now: only data that become usable after the plan was registered"`
+	Pair string `json:"pair,omitempty" doc:"key of a tag whose value all inputs of a run are to share"`
 }
 
 // A ResourceChange sets, then unsets resources of a plan.
@@ -134,6 +144,8 @@ type RunLimit struct {
 type DryRun struct {
 	Total int64      `json:"total" doc:"number of runs, over all plans"`
 	Plans []PlanRuns `json:"plans" doc:"only those that would make any"`
+
+	Applies *Applied `json:"applies,omitempty" doc:"what registering the plan would do"`
 }
 
 // PlanRuns tells which runs of one plan a change would make.
@@ -146,20 +158,24 @@ type PlanRuns struct {
 
 // Why explains what keeps a data from being used by a plan, or that nothing does.
 type Why struct {
-	PlanID string     `json:"planId" doc:"that was asked about"`
-	KnitID string     `json:"knitId" doc:"that was asked about"`
-	Fits   bool       `json:"fits" doc:"the data can be used for at least one input"`
-	Reason string     `json:"reason" doc:"the whole answer, in words"`
-	Inputs []WhyInput `json:"inputs" doc:"all inputs of the plan"`
-	Runs   []string   `json:"runs" doc:"the ids of the first runs of the plan that use the data"`
+	PlanID  string     `json:"planId" doc:"that was asked about"`
+	KnitID  string     `json:"knitId" doc:"that was asked about"`
+	Fits    bool       `json:"fits" doc:"the data can be used for at least one input"`
+	Reason  string     `json:"reason" doc:"the whole answer, in words"`
+	Inputs  []WhyInput `json:"inputs" doc:"all inputs of the plan"`
+	Runs    []string   `json:"runs" doc:"the ids of the first runs of the plan that use the data"`
+	Missing string     `json:"missing,omitempty" doc:"the key of the tag by which inputs are paired, if the data has none"`
 }
 
 // A WhyInput tells whether a data fits one input.
 type WhyInput struct {
 	Mountpoint
-	Fits     bool  `json:"fits" doc:"the data has all of the tags, and is usable"`
-	Missing  []Tag `json:"missing" doc:"the tags of the input that the data lacks"`
-	Fillable bool  `json:"fillable" doc:"some data, this or another, fits the input"`
+	Fits       bool   `json:"fits" doc:"the data has all of the tags, and is usable"`
+	Missing    []Tag  `json:"missing" doc:"the tags of the input that the data lacks"`
+	MissingKey string `json:"missingKey,omitempty" doc:"the key of a tag that the data lacks, by whose values the input takes the latest"`
+	Earlier    bool   `json:"earlier,omitempty" doc:"the data was usable before the plan was registered, which takes later ones only"`
+	Newer      string `json:"newer,omitempty" doc:"id of the data that is taken instead, as the input takes the latest only"`
+	Fillable   bool   `json:"fillable" doc:"some data, this or another, fits the input"`
 }
 
 // A PlanGraph is a plan with the plans around it.

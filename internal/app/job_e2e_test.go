@@ -96,7 +96,7 @@ func (m *machine) run(ctx context.Context, words []string, more ...func(*api.Pla
 	m.t.Helper()
 	spec := api.PlanSpec{
 		Image: jobName, Args: words,
-		Inputs:  []api.Mountpoint{{Path: "/in", Tags: []api.Tag{{Key: "kind", Value: "a"}}}},
+		Inputs:  []api.PlanSpecInput{{Mountpoint: api.Mountpoint{Path: "/in", Tags: []api.Tag{{Key: "kind", Value: "a"}}}}},
 		Outputs: []api.Mountpoint{{Path: "/out", Tags: []api.Tag{{Key: "made", Value: "by a job"}}}},
 		Log:     &api.LogPoint{Tags: []api.Tag{{Key: "type", Value: "log"}}},
 		Resources: map[string]api.Quantity{

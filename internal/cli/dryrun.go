@@ -14,6 +14,9 @@ func (c *common) printDryRun(would api.DryRun) error {
 	}
 	st := c.style(c.Out)
 	var b strings.Builder
+	if would.Applies != nil && would.Applies.Name != "" {
+		fmt.Fprintln(&b, applyWords(would))
+	}
 	fmt.Fprintf(&b, "%s would be made\n", st.bold(count(would.Total, "run")))
 	for _, p := range would.Plans {
 		name := planName(p.Plan)

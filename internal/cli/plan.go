@@ -19,7 +19,7 @@ func newPlan(env Env) *cobra.Command {
 	cmd := newGroup(env, "plan", "Register plans and see how they feed each other",
 		newPlanApply(c), newPlanFind(c), newPlanShow(c), newPlanActive(c), newPlanResource(c),
 		newPlanAnnotate(c), newPlanServiceAccount(c), newPlanGraph(c), newPlanTemplate(c), newPlanWhy(c), newPlanPolicy(c),
-		newNote(c, weft.SubjectPlan))
+		newNote(c, weft.SubjectPlan), newPlanHistory(c), newPlanRm(c))
 	c.addTo(cmd)
 	return cmd
 }
@@ -34,7 +34,7 @@ func (c *common) printPlan(p api.PlanDetail) error {
 
 // changePlan makes one change to a plan and prints how it is then.
 func (c *common) changePlan(ctx context.Context, id string, change func(*api.Client, string) (api.PlanDetail, error)) error {
-	plan, err := one[weft.Plan]([]string{id}, "plan")
+	plan, err := onePlan([]string{id})
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *common) changePlan(ctx context.Context, id string, change func(*api.Cli
 	if err != nil {
 		return err
 	}
-	p, err := change(client, plan.String())
+	p, err := change(client, plan)
 	if err != nil {
 		return err
 	}
@@ -54,12 +54,15 @@ func (c *common) showPlan(w io.Writer, p api.PlanDetail) error {
 	st := c.style(w)
 	var f facts
 	f.add("plan", st.bold(p.PlanID))
-	if p.Image != "" {
-		f.add("image", printable(p.Image))
-	} else {
-		f.add("name", p.Name)
-	}
+	f.add("name", revisionName(p.PlanSummary))
+	f.add("image", printable(p.Image))
 	f.add("state", planState(st, p))
+	if p.From != "" {
+		f.add("from", p.From+": only data that became usable after it was registered")
+	}
+	if p.Pair != "" {
+		f.add("pairs by", printable(p.Pair))
+	}
 	f.add("entrypoint", words(p.Entrypoint))
 	f.add("args", words(p.Args))
 	c.addMountpoints(&f, st, p)
@@ -88,7 +91,7 @@ func (c *common) showPlan(w io.Writer, p api.PlanDetail) error {
 // addMountpoints tells what a plan reads and writes, and with which plans it shares it.
 func (c *common) addMountpoints(f *facts, st style, p api.PlanDetail) {
 	for _, in := range p.Inputs {
-		f.add("input", c.mountpoint(st, in.Mountpoint))
+		f.add("input", strings.TrimSpace(c.mountpoint(st, in.Mountpoint)+latestWords(in.Latest)))
 		for _, u := range in.Upstreams {
 			path := logLabel
 			if u.Mountpoint != nil {
@@ -123,6 +126,8 @@ func (c *common) mountpoint(st style, m api.Mountpoint) string {
 
 func planState(st style, p api.PlanDetail) string {
 	switch {
+	case p.State != "":
+		return st.dim(p.State)
 	case p.Blocked != "":
 		return st.paint("33", printable(p.Blocked))
 	case p.Active:

@@ -24,7 +24,13 @@ func newPlanApply(c *common) *cobra.Command {
 		Long: `Register a plan from a file in YAML or JSON; - is standard input.
 
 From then on the plan runs on every combination of data that its inputs match, those that
-are there already included. --dry-run tells how many runs that are and changes nothing.`,
+are there already included (those that come later only, with "from: now" in the file).
+--dry-run tells how many runs that are and changes nothing.
+
+A plan with a name takes the place of the plan that has it, as its next revision: the former
+one matches nothing any more, its runs that were not started rest, and those in flight end as
+usual. What that makes run again is told before it is done. A file that changes nothing makes
+no revision.`,
 		Example: `  weft plan apply trainer.yaml
   weft plan template --scratch | weft plan apply --dry-run -`,
 		Args: cobra.ExactArgs(1),
@@ -69,6 +75,13 @@ func (o *planApplyOptions) do(ctx context.Context, spec api.PlanSpec) error {
 			return equalPlan(err)
 		}
 		return o.printDryRun(would)
+	}
+	if spec.Name != "" { // it may take another's place: say what that does before it is done
+		would, err := client.WouldCreatePlan(ctx, spec)
+		if err != nil {
+			return equalPlan(err)
+		}
+		fmt.Fprintln(o.Err, applyWords(would))
 	}
 	p, err := client.CreatePlan(ctx, spec)
 	if err != nil {

@@ -14,6 +14,8 @@ type planFindOptions struct {
 	*common
 	active  three
 	image   string
+	name    string
+	former  bool
 	inTags  []string
 	outTags formatOr
 	page    page
@@ -37,6 +39,8 @@ func newPlanFind(c *common) *cobra.Command {
 		},
 	}
 	cmd.Flags().Var(&o.active, "active", "only active plans (yes), only inactive ones (no), or both")
+	cmd.Flags().StringVar(&o.name, "name", "", "only of that `name`")
+	cmd.Flags().BoolVar(&o.former, "superseded", false, "former revisions of named plans, too")
 	cmd.Flags().StringVar(&o.image, "image", "", "only of that image, `repository[:tag]`")
 	cmd.Flags().StringArrayVarP(&o.inTags, "in-tag", "i", nil, "`key:value` that one input has; repeat for several")
 	cmd.Flags().VarP(&o.outTags, "out-tag", "o", "`key:value` that one output or the log has; repeat for several (-o also takes an output format)")
@@ -73,7 +77,7 @@ func (o *planFindOptions) parse() (api.PlanQuery, error) {
 		return api.PlanQuery{}, err
 	}
 	p, err := o.page.parse()
-	return api.PlanQuery{Active: o.active.only(), Image: o.image, InTags: in.Strings(), OutTags: out.Strings(), Page: p}, err
+	return api.PlanQuery{Active: o.active.only(), Name: o.name, Superseded: o.former, Image: o.image, InTags: in.Strings(), OutTags: out.Strings(), Page: p}, err
 }
 
 func (o *planFindOptions) do(ctx context.Context, q api.PlanQuery) error {
@@ -92,13 +96,15 @@ func (o *planFindOptions) do(ctx context.Context, q api.PlanQuery) error {
 		return writeJSONList(o.Out, found)
 	}
 	st := o.style(o.Out)
-	t := table{head: []string{"PLAN", "STATE", "IMAGE", "READS", "WRITES"}}
+	t := table{head: []string{"PLAN", "NAME", "STATE", "IMAGE", "READS", "WRITES"}}
 	for p, err := range found {
 		if err != nil {
 			return err
 		}
 		state := "active"
 		switch {
+		case p.State != "":
+			state = p.State
 		case p.Blocked != "":
 			state = "blocked"
 		case !p.Active:
@@ -111,15 +117,15 @@ func (o *planFindOptions) do(ctx context.Context, q api.PlanQuery) error {
 		for _, m := range p.Outputs {
 			out = append(out, tagWords(m.Tags))
 		}
-		t.add(p.PlanID, state, planName(p.PlanSummary), strings.Join(in, " | "), strings.Join(out, " | "))
+		t.add(p.PlanID, revisionName(p.PlanSummary), state, planName(p.PlanSummary), strings.Join(in, " | "), strings.Join(out, " | "))
 	}
 	t.paint = func(_, col int, cell string) string {
 		switch {
-		case col == 1 && cell == "active":
+		case col == 2 && cell == "active":
 			return st.paint("32", cell)
-		case col == 1:
+		case col == 2:
 			return st.paint("33", cell)
-		case col > 2:
+		case col > 3:
 			return st.tag(cell)
 		}
 		return cell

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
 )
 
@@ -18,23 +17,23 @@ func newPlanGraph(c *common) *cobra.Command {
 		Short: "Draw which plans feed a plan and which it feeds",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := one[weft.Plan](args, "plan")
+			plan, err := onePlan(args)
 			if err != nil {
 				return err
 			}
-			return o.plans(cmd.Context(), id)
+			return o.plans(cmd.Context(), plan)
 		},
 	}
 	o.addTo(cmd)
 	return cmd
 }
 
-func (o *graphOptions) plans(ctx context.Context, id weft.PlanID) error {
+func (o *graphOptions) plans(ctx context.Context, plan string) error {
 	client, err := o.client()
 	if err != nil {
 		return err
 	}
-	pg, err := client.PlanGraph(ctx, id.String(), api.GraphQuery{Upstream: o.up, Downstream: o.down, Depth: int(o.numbers)})
+	pg, err := client.PlanGraph(ctx, plan, api.GraphQuery{Upstream: o.up, Downstream: o.down, Depth: int(o.numbers)})
 	if err != nil {
 		return err
 	}

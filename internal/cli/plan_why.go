@@ -17,7 +17,7 @@ func newPlanWhy(c *common) *cobra.Command {
 		Short: "Tell why a plan does, or does not, run on a data",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := one[weft.Plan](args, "plan")
+			plan, err := onePlan(args)
 			if err != nil {
 				return err
 			}
@@ -32,12 +32,12 @@ func newPlanWhy(c *common) *cobra.Command {
 	return cmd
 }
 
-func (c *common) planWhy(ctx context.Context, plan weft.PlanID, data weft.DataID) error {
+func (c *common) planWhy(ctx context.Context, plan string, data weft.DataID) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	why, err := client.Why(ctx, plan.String(), data.String())
+	why, err := client.Why(ctx, plan, data.String())
 	if err != nil {
 		return err
 	}
@@ -62,9 +62,21 @@ func whyText(st style, why api.Why) string {
 			}
 			fmt.Fprintf(&b, "  %s %s\n", mark, st.tag(printable(t.String())))
 		}
+		if in.MissingKey != "" {
+			fmt.Fprintf(&b, "  %s %s\n", st.paint("31", "✗"), st.tag(printable(in.MissingKey)+":…"))
+		}
+		if in.Earlier {
+			fmt.Fprintf(&b, "  %s it was there before the plan was registered\n", st.paint("31", "✗"))
+		}
+		if in.Newer != "" {
+			fmt.Fprintf(&b, "  %s %s is newer\n", st.paint("31", "✗"), in.Newer)
+		}
 		if !in.Fillable {
 			fmt.Fprintf(&b, "  %s\n", st.paint("33", "no data at all fits this input yet"))
 		}
+	}
+	if why.Missing != "" {
+		fmt.Fprintf(&b, "\n%s\n  %s %s\n", st.dim("pair"), st.paint("31", "✗"), st.tag(printable(why.Missing)+":…"))
 	}
 	if len(why.Runs) > 0 {
 		fmt.Fprintln(&b)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,12 +88,21 @@ func (p *planParser) fail(at *yaml.Node, err error) {
 
 // planFields are the fields that a plan may have.
 var planFields = []string{"annotations", "image", "entrypoint", "args", "inputs", "outputs", "log", "active", "on_node", "resources", "service_account", "allow_runs",
-	"timeout", "grace", "retry", "concurrency", "env", "secrets"}
+	"timeout", "grace", "retry", "concurrency", "env", "secrets", "name", "from", "pair"}
 
 func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
 	var s api.PlanSpec
 	p.fields(n, "the plan", planFields, func(key string, v *yaml.Node) {
 		switch key {
+		case "name":
+			s.Name = p.text(v, key)
+			p.fail(v, weft.ValidatePlanName(s.Name))
+		case "from":
+			if s.From = p.text(v, key); s.From != api.FromNow {
+				p.failf(v, "write from: now, or leave it out", "from is %q", s.From)
+			}
+		case "pair":
+			s.Pair = p.text(v, key)
 		case "annotations":
 			s.Annotations = p.annotations(v)
 		case "image":
@@ -102,7 +112,7 @@ func (p *planParser) plan(n *yaml.Node) api.PlanSpec {
 		case "args":
 			s.Args = p.texts(v, key)
 		case "inputs":
-			s.Inputs = p.mountpoints(v, "input")
+			s.Inputs = p.inputs(v)
 		case "outputs":
 			s.Outputs = p.mountpoints(v, "output")
 		case "log":
@@ -254,20 +264,57 @@ func (p *planParser) annotations(n *yaml.Node) []string {
 func (p *planParser) mountpoints(n *yaml.Node, what string) []api.Mountpoint {
 	out := []api.Mountpoint{}
 	p.items(n, what+"s", func(item *yaml.Node) {
-		m := api.Mountpoint{Tags: []api.Tag{}}
-		p.fields(item, "an "+what, []string{"path", "tags"}, func(key string, v *yaml.Node) {
-			if key == "path" {
-				m.Path = p.text(v, "path")
-				return
-			}
-			m.Tags = p.tags(v, what == "input")
-		})
-		if m.Path == "" {
-			p.failf(item, "add path: /somewhere", "this %s has no path", what)
-		}
-		out = append(out, m)
+		out = append(out, p.mountpoint(item, what, nil))
 	})
 	return out
+}
+
+// mountpoint reads an input or an output; more reads the fields that not both have.
+func (p *planParser) mountpoint(item *yaml.Node, what string, more map[string]func(*yaml.Node)) api.Mountpoint {
+	m := api.Mountpoint{Tags: []api.Tag{}}
+	known := append([]string{"path", "tags"}, slices.Sorted(maps.Keys(more))...)
+	p.fields(item, "an "+what, known, func(key string, v *yaml.Node) {
+		switch key {
+		case "path":
+			m.Path = p.text(v, "path")
+		case "tags":
+			m.Tags = p.tags(v, what == "input")
+		default:
+			more[key](v)
+		}
+	})
+	if m.Path == "" {
+		p.failf(item, "add path: /somewhere", "this %s has no path", what)
+	}
+	return m
+}
+
+func (p *planParser) inputs(n *yaml.Node) []api.PlanSpecInput {
+	out := []api.PlanSpecInput{}
+	p.items(n, "inputs", func(item *yaml.Node) {
+		var in api.PlanSpecInput
+		in.Mountpoint = p.mountpoint(item, "input", map[string]func(*yaml.Node){
+			"latest": func(v *yaml.Node) { in.Latest = p.latest(v) },
+		})
+		out = append(out, in)
+	})
+	return out
+}
+
+// latest reads true, false or {by: KEY}.
+func (p *planParser) latest(n *yaml.Node) *api.Latest {
+	if n.Kind == yaml.ScalarNode {
+		if on := p.boolean(n, "latest"); !*on {
+			return nil
+		}
+		return &api.Latest{}
+	}
+	var l api.Latest
+	p.fields(n, "latest", []string{"by"}, func(_ string, v *yaml.Node) { l.By = p.text(v, "by") })
+	if l.By == "" {
+		p.failf(n, "write latest: true, or latest: {by: KEY}", "latest names no key")
+	}
+	return &l
 }
 
 // tags reads a list of tags. System tags may only be in inputs.

@@ -47,8 +47,8 @@ func TestReadPlanFile(t *testing.T) {
 		Image:       "localhost:30503/trainer:v1.10",
 		Entrypoint:  []string{"python", "-u"},
 		Args:        []string{"--epochs", "10", "--rate=0.1", ""},
-		Inputs: []api.Mountpoint{{Path: "/in/train/", Tags: []api.Tag{
-			{Key: "type", Value: "dataset"}, {Key: "mode", Value: "train"}, {Key: weft.KeyID, Value: "01930e5c-8c54-7a31-9f00-5a3c7e1b2d4f"}}}},
+		Inputs: []api.PlanSpecInput{{Mountpoint: api.Mountpoint{Path: "/in/train/", Tags: []api.Tag{
+			{Key: "type", Value: "dataset"}, {Key: "mode", Value: "train"}, {Key: weft.KeyID, Value: "01930e5c-8c54-7a31-9f00-5a3c7e1b2d4f"}}}}},
 		Outputs:        []api.Mountpoint{{Path: "/out/model", Tags: []api.Tag{{Key: "type", Value: "model"}}}},
 		Log:            &api.LogPoint{Tags: []api.Tag{{Key: "type", Value: "log"}}},
 		Active:         &inactive,

@@ -7,7 +7,8 @@ import (
 
 // planOf turns what is sent into the noun, for checking.
 func planOf(s api.PlanSpec) (weft.Plan, error) {
-	p := weft.Plan{Entrypoint: s.Entrypoint, Args: s.Args, ServiceAccount: s.ServiceAccount, AllowRuns: s.AllowRuns, Active: s.Active == nil || *s.Active}
+	p := weft.Plan{Entrypoint: s.Entrypoint, Args: s.Args, ServiceAccount: s.ServiceAccount, AllowRuns: s.AllowRuns, Active: s.Active == nil || *s.Active,
+		Name: s.Name, Pair: s.Pair, FromNow: s.From == api.FromNow}
 	var err error
 	if s.Image != "" {
 		if p.Image, err = weft.ParseImage(s.Image); err != nil {
@@ -19,7 +20,11 @@ func planOf(s api.PlanSpec) (weft.Plan, error) {
 		if err != nil {
 			return p, err
 		}
-		p.Inputs = append(p.Inputs, weft.Input{Path: in.Path, Tags: tags})
+		input := weft.Input{Path: in.Path, Tags: tags}
+		if in.Latest != nil {
+			input.Latest = weft.Latest{On: true, By: in.Latest.By}
+		}
+		p.Inputs = append(p.Inputs, input)
 	}
 	for _, out := range s.Outputs {
 		tags, err := nounTags(out.Tags)

@@ -74,11 +74,12 @@ func copiedPlan(plan api.PlanDetail, r api.RunDetail) ([]byte, error) {
 		return nil, fmt.Errorf("copy plan: %w", err)
 	}
 	spec.Active, spec.Inputs = nil, nil
+	spec.Name, spec.From, spec.Pair = "", "", "" // it neither replaces the plan nor chooses
 	for _, in := range r.Inputs {
 		if in.KnitID == "" {
 			return nil, weft.Errorf(weft.NotFound, "what the run read at %s is gone", in.Path)
 		}
-		spec.Inputs = append(spec.Inputs, api.Mountpoint{Path: in.Path, Tags: []api.Tag{{Key: weft.KeyID, Value: in.KnitID}}})
+		spec.Inputs = append(spec.Inputs, api.PlanSpecInput{Mountpoint: api.Mountpoint{Path: in.Path, Tags: []api.Tag{{Key: weft.KeyID, Value: in.KnitID}}}})
 	}
 	return planFile(spec)
 }

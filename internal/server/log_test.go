@@ -15,7 +15,7 @@ import (
 // oneRun makes a Run of a plan that keeps its log.
 func (r *real) oneRun(t testing.TB, log bool) weft.RunID {
 	t.Helper()
-	spec := api.PlanSpec{Image: "localhost:30503/trainer:v1", Inputs: []api.Mountpoint{{Path: "/in", Tags: []api.Tag{{Key: "type", Value: "dataset"}}}}}
+	spec := api.PlanSpec{Image: "localhost:30503/trainer:v1", Inputs: []api.PlanSpecInput{{Mountpoint: api.Mountpoint{Path: "/in", Tags: []api.Tag{{Key: "type", Value: "dataset"}}}}}}
 	if log {
 		spec.Log = &api.LogPoint{}
 	}

@@ -27,11 +27,11 @@ type Store interface {
 	// Changed sends after commits, by this or any other process.
 	Changed() (ch <-chan struct{}, stop func())
 
-	CreatePlan(ctx context.Context, p weft.Plan, by weft.PrincipalID) (weft.PlanView, error)
 	Plan(ctx context.Context, project weft.ProjectID, id weft.PlanID) (weft.PlanView, error)
 	FindPlans(ctx context.Context, q weft.PlanQuery) iter.Seq2[weft.PlanView, error]
 	ChangePlan(ctx context.Context, project weft.ProjectID, id weft.PlanID, by weft.PrincipalID, change func(*weft.Plan) error) (weft.PlanView, error)
 	PlanGraph(ctx context.Context, project weft.ProjectID) (*weft.PlanGraph, error)
+	PlanNames
 
 	PushData(ctx context.Context, p weft.Push) (weft.DataView, error)
 	Data(ctx context.Context, project weft.ProjectID, id weft.DataID) (weft.DataView, error)

@@ -20,6 +20,8 @@ func (s *Server) planRoutes() {
 		route: route{method: http.MethodGet, path: "/api/plans", id: "find-plans", summary: "Find plans", verb: weft.Read, kind: "plan",
 			more: "In order of id. Built-in plans are included."},
 		query: append([]param{
+			{name: "name", doc: "exact"},
+			{name: "superseded", doc: "true: former revisions of named plans, too"},
 			{name: "active", doc: "true or false; absent: both"},
 			{name: "image", doc: "repository[:tag]; exact"},
 			{name: "in_tag", doc: "key:value; one input has all of them", many: true},
@@ -28,7 +30,9 @@ func (s *Server) planRoutes() {
 		gives: "application/json", givesA: reflect.TypeFor[[]api.PlanDetail](),
 	}, s.findPlans)
 	handle(s, route{method: http.MethodPost, path: "/api/plans", id: "create-plan", summary: "Register a plan", verb: weft.Create, kind: "plan",
-		more: "409 when an equal plan exists, whose id is then in see, or when the plan would close a cycle."}, s.createPlan)
+		more: "409 when an equal plan exists, whose id is then in see, or when the plan would close a cycle. " +
+			"A plan with a name takes the place of the one that has it; what the request says nothing of (active, resources, service_account, annotations, allow_runs) stays as that has it."}, s.createPlan)
+	s.planNameRoutes()
 	handle(s, route{method: http.MethodGet, path: "/api/plans/{id}", id: "get-plan", summary: "Get one plan", verb: weft.Read, kind: "plan"}, s.getPlan)
 
 	change := func(method, part, id, summary string) route {
@@ -74,11 +78,15 @@ func planQuery(q url.Values) (weft.PlanQuery, error) {
 		}
 		query.Active = &on
 	}
-	query.Repository = q.Get("image")
+	query.Name, query.Repository = q.Get("name"), q.Get("image")
+	superseded, err := flagOf(q, "superseded")
+	if err != nil {
+		return query, err
+	}
+	query.Superseded = superseded
 	if i := strings.LastIndex(query.Repository, ":"); i > strings.LastIndex(query.Repository, "/") {
 		query.Repository, query.Tag = query.Repository[:i], query.Repository[i+1:] // "repository:" is any tag
 	}
-	var err error
 	if query.InTags, err = weft.ParseTags(q["in_tag"]...); err != nil {
 		return query, err
 	}
@@ -102,43 +110,34 @@ func (s *Server) createPlan(ctx context.Context, in *createPlanInput) (*body[cha
 	}
 	who := principal(ctx)
 	p.ID, p.Project, p.CreatedAt = weft.NewID[weft.Plan](), who.Project, time.Now()
+	apply := applyOf(in.Body, p)
 	if in.dry {
-		return s.wouldCreatePlan(ctx, p)
+		return s.wouldApplyPlan(ctx, apply)
 	}
-	v, err := s.Store.CreatePlan(ctx, p, who.ID)
+	done, err := s.Store.ApplyPlan(ctx, apply, who.ID)
 	if err != nil {
 		return nil, err
 	}
-	return did(s.showPlan(v), nil)
-}
-
-func (s *Server) wouldCreatePlan(ctx context.Context, p weft.Plan) (*body[changed[api.PlanDetail]], error) {
-	graph, err := s.Store.PlanGraph(ctx, p.Project)
-	if err != nil {
-		return nil, err
-	}
-	if err := graph.Admits(p, weft.PlanID{}); err != nil {
-		return nil, err
-	}
-	total, first, err := s.Store.WouldRunPlan(ctx, p, dryRunFirst)
-	p.ID = weft.PlanID{}
-	return answer(changed[api.PlanDetail]{would: s.would([]weft.PlanRuns{{Plan: p, Total: total, First: first}})}, err)
+	d := s.showPlan(done.Plan)
+	d.Applied = wireApplied(done)
+	return did(d, nil)
 }
 
 type PlanPath struct {
 	ID string `path:"id"`
 }
 
-func planID(text string) (weft.PlanID, error) {
-	id, err := weft.ParseID[weft.Plan](text)
+// planID returns the id of the Plan that a text stands for: its id, or its name.
+func (s *Server) planID(ctx context.Context, text string) (weft.PlanID, error) {
+	ids, err := s.Store.PlanNamed(ctx, principal(ctx).Project, text)
 	if err != nil {
-		return id, weft.Errorf(weft.NotFound, "plan %s", err)
+		return weft.PlanID{}, err
 	}
-	return id, nil
+	return ids[0], nil
 }
 
 func (s *Server) plan(ctx context.Context, text string) (weft.PlanView, error) {
-	id, err := planID(text)
+	id, err := s.planID(ctx, text)
 	if err != nil {
 		return weft.PlanView{}, err
 	}
@@ -162,7 +161,7 @@ func (s *Server) showPlan(v weft.PlanView) api.PlanDetail {
 
 // changePlan changes one Plan and answers with it.
 func (s *Server) changePlan(ctx context.Context, text string, change func(*weft.Plan) error) (*body[api.PlanDetail], error) {
-	id, err := planID(text)
+	id, err := s.planID(ctx, text)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (s *Server) runRoutes() {
 		route: route{method: http.MethodGet, path: "/api/runs", id: "find-runs", summary: "Find runs", verb: weft.Read, kind: "run",
 			more: "In order of their last change, then id. Conditions combine by and."},
 		query: append([]param{
-			{name: "plan", doc: "ids, joined by commas: any of"},
+			{name: "plan", doc: "ids or names, joined by commas: any of; a name stands for all its revisions"},
 			{name: "knitIdInput", doc: "ids, joined by commas: has any of these data as input"},
 			{name: "knitIdOutput", doc: "ids, joined by commas: has any of these data as output or log"},
 			{name: "status", doc: "joined by commas: any of"},
@@ -49,6 +49,9 @@ func (s *Server) findRuns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if query.Plans, err = s.planIDs(r.Context(), q.Get("plan")); err != nil {
+		return err
+	}
 	page, err := pageOf(q)
 	if err != nil {
 		return err
@@ -65,8 +68,7 @@ func (s *Server) findRuns(w http.ResponseWriter, r *http.Request) error {
 
 // runQuery reads a query; some is false when it can find nothing.
 func runQuery(q url.Values) (query weft.RunQuery, some bool, err error) {
-	var plans, inputs, outputs bool
-	query.Plans, plans = idsOf[weft.Plan](q, "plan")
+	var inputs, outputs bool
 	query.Inputs, inputs = idsOf[weft.Data](q, "knitIdInput")
 	query.Outputs, outputs = idsOf[weft.Data](q, "knitIdOutput")
 	if text := q.Get("status"); text != "" {
@@ -82,7 +84,7 @@ func runQuery(q url.Values) (query weft.RunQuery, some bool, err error) {
 		}
 	}
 	query.Since, query.Until, err = spanOf(q)
-	return query, plans && inputs && outputs, err
+	return query, inputs && outputs, err
 }
 
 type RunPath struct {

@@ -104,10 +104,14 @@ func (s *Server) routes() {
 }
 
 // describeNull says in the document what huma cannot derive: the log of a Run may be
-// null.
+// null, and what an input takes of the latest may be true.
 func (s *Server) describeNull() {
 	p := s.huma.OpenAPI().Components.Schemas.Map()["RunDetail"].Properties
 	p["log"] = &huma.Schema{Description: p["log"].Description, OneOf: []*huma.Schema{{Ref: p["log"].Ref}, {Type: "null"}}}
+	for _, name := range []string{"PlanInput", "PlanSpecInput"} {
+		p := s.huma.OpenAPI().Components.Schemas.Map()[name].Properties
+		p["latest"] = &huma.Schema{Description: p["latest"].Description, OneOf: []*huma.Schema{{Type: huma.TypeBoolean}, {Ref: p["latest"].Ref}}}
+	}
 }
 
 // humaConfig leaves out what huma does by default but breaks the wire.

@@ -37,14 +37,18 @@ func (s *Server) why(ctx context.Context, in *whyInput) (*body[api.Why], error) 
 		return nil, err
 	}
 	w := api.Why{PlanID: v.Plan.ID.String(), KnitID: d.Data.ID.String(), Inputs: []api.WhyInput{}, Runs: []string{}}
-	for _, input := range v.Plan.Inputs {
-		one := api.WhyInput{Mountpoint: wireMountpoint(input.Path, input.Tags), Fits: input.Fits(d.Data), Missing: wireTags(input.Misses(d.Data))}
+	for nth, input := range v.Plan.Inputs {
+		one, err := s.whyInput(ctx, v.Plan, nth, d.Data)
+		if err != nil {
+			return nil, err
+		}
 		if one.Fillable, err = s.fillable(ctx, v.Plan, input, one.Fits); err != nil {
 			return nil, err
 		}
 		w.Fits = w.Fits || one.Fits
 		w.Inputs = append(w.Inputs, one)
 	}
+	w.Missing = missesPair(v.Plan, d.Data)
 	query := weft.RunQuery{Project: v.Plan.Project, Plans: []weft.PlanID{v.Plan.ID}, Inputs: []weft.DataID{d.Data.ID}, Page: weft.Page{Limit: whyRuns}}
 	kept := false
 	for run, err := range s.Store.FindRuns(ctx, query) {
@@ -56,6 +60,35 @@ func (s *Server) why(ctx context.Context, in *whyInput) (*body[api.Why], error) 
 	}
 	w.Reason = s.reason(v.Plan, d.Data, w, kept)
 	return answer(w, nil)
+}
+
+// whyInput explains what keeps a Data from one input.
+func (s *Server) whyInput(ctx context.Context, p weft.Plan, nth int, d weft.Data) (api.WhyInput, error) {
+	in := p.Inputs[nth]
+	w := api.WhyInput{Mountpoint: wireMountpoint(in.Path, in.Tags), Missing: wireTags(in.Misses(d))}
+	if !in.Fits(d) {
+		return w, nil
+	}
+	if !p.Takes(nth, d) {
+		w.Earlier = true
+		return w, nil
+	}
+	if key := in.Latest.By; key != "" && len(d.Values(key)) == 0 {
+		w.MissingKey = key
+		return w, nil
+	}
+	newer, err := s.Store.NewestOf(ctx, p, nth, d)
+	w.Newer = wireDataID(newer)
+	w.Fits = newer.IsZero()
+	return w, err
+}
+
+// missesPair returns the key that a Data lacks to be paired; "" when it lacks none.
+func missesPair(p weft.Plan, d weft.Data) string {
+	if p.Pair == "" || len(d.Values(p.Pair)) > 0 {
+		return ""
+	}
+	return p.Pair
 }
 
 // fillable reports whether any Data fits an input.
@@ -77,7 +110,7 @@ func (s *Server) fillable(ctx context.Context, p weft.Plan, in weft.Input, known
 
 // reason puts an explanation into words. Kept says that some run is not deleted.
 func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why, kept bool) string {
-	var empty, missing []string
+	var empty, missing, earlier, newer []string
 	for _, in := range w.Inputs {
 		if !in.Fillable {
 			empty = append(empty, in.Path)
@@ -85,12 +118,29 @@ func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why, kept bool) string {
 		for _, t := range in.Missing {
 			missing = append(missing, fmt.Sprintf("%s for %s", t, in.Path))
 		}
+		if in.MissingKey != "" {
+			missing = append(missing, fmt.Sprintf("a tag %s:… for %s, which takes the latest by it", in.MissingKey, in.Path))
+		}
+		if in.Earlier {
+			earlier = append(earlier, in.Path)
+		}
+		if in.Newer != "" {
+			newer = append(newer, fmt.Sprintf("%s takes %s", in.Path, in.Newer))
+		}
 	}
 	switch {
 	case len(w.Inputs) == 0:
 		return fmt.Sprintf("%s is built in: it has no inputs", p.Name)
 	case !d.Usable():
 		return fmt.Sprintf("the data cannot be used (yet): the run %s that makes it is %s", d.Source.Run, d.Source.Status)
+	case !p.Live():
+		return fmt.Sprintf("the plan is %s: it makes no more runs", p.State)
+	case !w.Fits && len(newer) > 0 && len(w.Runs) > 0:
+		return "there are runs that use the data; by now there is a newer one, and only the latest is taken: " + strings.Join(newer, ", ")
+	case !w.Fits && len(newer) > 0:
+		return "only the latest data is taken, and there is a newer one: " + strings.Join(newer, ", ")
+	case !w.Fits && len(earlier) > 0:
+		return "the data was there before the plan was registered, which takes only what comes later (from: now)"
 	case !w.Fits:
 		return "the data fits no input; it lacks " + strings.Join(missing, ", ")
 	case len(w.Runs) > 0 && !kept:
@@ -99,10 +149,15 @@ func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why, kept bool) string {
 		return "there are runs that use the data; the plan is inactive, so what waits is not started"
 	case len(w.Runs) > 0:
 		return "there are runs that use the data"
+	case w.Missing != "":
+		return fmt.Sprintf("the data fits, but has no tag %s:… to be paired by", w.Missing)
 	case len(empty) > 0:
 		return "the data fits, but nothing fits " + strings.Join(empty, ", ")
 	case p.PendingRuns > 0:
 		return "the data fits, but the plan is blocked: it " + blocked(p, p.PendingRuns, s.RunLimit)
+	}
+	if p.Pair != "" {
+		return fmt.Sprintf("the data fits; it runs with data for every other input that share its value of %s, as soon as there are any", p.Pair)
 	}
 	return "the data fits, and its runs are about to be made"
 }

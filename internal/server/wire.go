@@ -52,7 +52,7 @@ func wireStrings[T fmt.Stringer](items []T) []string {
 
 func wirePlanSummary(p weft.Plan) api.PlanSummary {
 	s := api.PlanSummary{
-		PlanID: p.ID.String(), Entrypoint: p.Entrypoint, Args: p.Args, Name: p.Name,
+		PlanID: p.ID.String(), Entrypoint: p.Entrypoint, Args: p.Args, Name: p.Name, Revision: p.Revision,
 		Annotations: wireStrings(p.Annotations),
 	}
 	if !p.Image.IsZero() {
@@ -74,10 +74,16 @@ func wirePlan(v weft.PlanView) api.PlanDetail {
 		PlanSummary: wirePlanSummary(p), Active: p.Active, ServiceAccount: p.ServiceAccount,
 		Inputs: make([]api.PlanInput, len(p.Inputs)), Outputs: make([]api.PlanOutput, len(p.Outputs)),
 		Resources: wireQuantities(p.Resources), CreatedAt: wireMoment(p.CreatedAt),
-		AllowRuns: p.AllowRuns, PendingRuns: p.PendingRuns,
+		AllowRuns: p.AllowRuns, PendingRuns: p.PendingRuns, Pair: p.Pair,
+	}
+	if p.FromNow {
+		d.From = api.FromNow
+	}
+	if !p.Live() {
+		d.State = p.State.String()
 	}
 	for i, in := range p.Inputs {
-		d.Inputs[i] = api.PlanInput{Mountpoint: wireMountpoint(in.Path, in.Tags), Upstreams: []api.PlanUpstream{}}
+		d.Inputs[i] = api.PlanInput{Mountpoint: wireMountpoint(in.Path, in.Tags), Latest: wireLatest(in.Latest), Upstreams: []api.PlanUpstream{}}
 	}
 	for i, out := range p.Outputs {
 		d.Outputs[i] = api.PlanOutput{Mountpoint: wireMountpoint(out.Path, out.Tags), Downstreams: []api.PlanDownstream{}}
@@ -120,9 +126,12 @@ func wirePlanEdges(v weft.PlanView, d *api.PlanDetail) {
 func domainPlan(spec api.PlanSpec) (weft.Plan, error) {
 	p := weft.Plan{
 		Entrypoint: spec.Entrypoint, Args: spec.Args, ServiceAccount: spec.ServiceAccount,
-		Active: spec.Active == nil || *spec.Active, AllowRuns: spec.AllowRuns,
+		Active: spec.Active == nil || *spec.Active, AllowRuns: spec.AllowRuns, Name: spec.Name, Pair: spec.Pair, FromNow: spec.From == api.FromNow,
 	}
 	var err error
+	if err := checkChoice(spec); err != nil {
+		return p, err
+	}
 	if spec.Image == "" {
 		return p, weft.Errorf(weft.Invalid, "the plan has no image").WithAdvice("set image: repository:tag")
 	}
@@ -137,7 +146,7 @@ func domainPlan(spec api.PlanSpec) (weft.Plan, error) {
 		if err != nil {
 			return p, err
 		}
-		p.Inputs = append(p.Inputs, weft.Input{Path: m.Path, Tags: tags})
+		p.Inputs = append(p.Inputs, weft.Input{Path: m.Path, Tags: tags, Latest: domainLatest(m.Latest)})
 	}
 	for _, m := range spec.Outputs {
 		tags, err := domainTags(m.Tags)

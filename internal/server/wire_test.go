@@ -28,7 +28,7 @@ func trainer(t testing.TB) weft.Plan {
 	t.Helper()
 	p, err := domainPlan(api.PlanSpec{
 		Image: "localhost:30503/trainer:v1", Entrypoint: []string{"python", "train.py"}, Args: []string{"--epochs", "3"},
-		Inputs:  []api.Mountpoint{{Path: "/in/data/", Tags: []api.Tag{{Key: "type", Value: "dataset"}, {Key: "odd", Value: `"\` + "\n<&>"}}}},
+		Inputs:  []api.PlanSpecInput{{Mountpoint: api.Mountpoint{Path: "/in/data/", Tags: []api.Tag{{Key: "type", Value: "dataset"}, {Key: "odd", Value: `"\` + "\n<&>"}}}}},
 		Outputs: []api.Mountpoint{{Path: "/out/model", Tags: []api.Tag{{Key: "type", Value: "model"}}}, {Path: "/out/bare"}},
 		Log:     &api.LogPoint{Tags: []api.Tag{{Key: "type", Value: "log"}}},
 		OnNode:  &api.OnNode{May: []string{"a=b"}, Must: []string{"gpu=yes"}}, Resources: map[string]api.Quantity{"memory": "1024Mi", "cpu": "0.5"},

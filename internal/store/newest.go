@@ -95,3 +95,36 @@ func (t *tx) takenData(ctx context.Context, p weft.Plan, nth int, also ...weft.T
 	slices.SortFunc(found, func(a, b weft.Data) int { return compareIDs(a.ID, b.ID) })
 	return found, err
 }
+
+// NewestOf returns the Data that an input of a Plan which takes the latest only takes
+// instead of d, which fits it; zero when it takes d, or does not take the latest only.
+func (s *Store) NewestOf(ctx context.Context, p weft.Plan, nth int, d weft.Data) (weft.DataID, error) {
+	latest := p.Inputs[nth].Latest
+	if latest.IsZero() {
+		return weft.DataID{}, nil
+	}
+	groups := [][]weft.Tag{nil}
+	if latest.By != "" {
+		groups = nil
+		for _, tag := range d.Tags.Key(latest.By) {
+			groups = append(groups, []weft.Tag{tag})
+		}
+	}
+	var instead weft.DataID
+	err := s.read(ctx, func(t *tx) error {
+		instead = weft.DataID{}
+		for _, also := range groups {
+			e, found, err := t.newest(ctx, p, nth, also...)
+			if err != nil {
+				return err
+			}
+			if found && e.ID == d.ID {
+				instead = weft.DataID{}
+				return nil
+			}
+			instead = e.ID
+		}
+		return nil
+	})
+	return instead, wrapped("find the latest data", err)
+}

@@ -14,7 +14,7 @@ import (
 // again, with the Runs that it made.
 func (s *Store) ApplyPlan(ctx context.Context, a weft.Apply, by weft.PrincipalID) (weft.Application, error) {
 	var done weft.Application
-	err := s.writeAlone(ctx, func(ctx context.Context, t *tx) (err error) {
+	err := s.changeAlone(ctx, func(ctx context.Context, t *tx) (err error) {
 		done, err = t.applyPlan(ctx, a, by)
 		return err
 	})

@@ -28,7 +28,7 @@ var unendedCodes = func() string {
 // by Project. An equal Plan may be registered again.
 func (s *Store) DeletePlan(ctx context.Context, project weft.ProjectID, id weft.PlanID, by weft.PrincipalID) (weft.PlanRemoval, error) {
 	var gone weft.PlanRemoval
-	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
+	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
 		if err := t.lockPlans(ctx, project); err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func plan(ctx context.Context, s *server, name string, args []string) error {
 	spec := api.PlanSpec{
 		Image:     "localhost:30503/bench/job:v1",
 		Args:      args,
-		Inputs:    []api.Mountpoint{{Path: "/in", Tags: []api.Tag{{Key: "bench", Value: name}}}},
+		Inputs:    []api.PlanSpecInput{{Mountpoint: api.Mountpoint{Path: "/in", Tags: []api.Tag{{Key: "bench", Value: name}}}}},
 		Outputs:   []api.Mountpoint{{Path: "/out", Tags: nil}},
 		Log:       &api.LogPoint{Tags: []api.Tag{{Key: "log", Value: name}}},
 		Resources: map[string]api.Quantity{"cpu": "100m", "memory": "64Mi"},
