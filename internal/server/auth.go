@@ -157,7 +157,7 @@ func (s *Server) guarded(rt route, h http.HandlerFunc) http.Handler {
 			h(w, r)
 			return
 		}
-		if rt.verb != weft.Read {
+		if rt.verb != weft.Read && rt.method != http.MethodGet {
 			i.audit.Action, i.partly = rt.id, rt.part
 		}
 		i.audit.Object = cmp.Or(chi.URLParam(r, "id"), chi.URLParam(r, "user"), chi.URLParam(r, "project"))
