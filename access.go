@@ -90,6 +90,7 @@ var special = map[string]map[Verb]Role{
 	"grant":        {Create: Manager, Change: Manager},
 	"notification": {Create: Manager, Change: Manager},
 	"audit":        {Read: Manager},
+	"secret":       {Create: Manager, Change: Manager},
 	"project":      {Create: Manager, Change: Manager},
 	"favourite":    {Change: Viewer},
 	"search":       {Create: Viewer, Change: Viewer},

@@ -60,8 +60,9 @@ type pins interface {
 // works is the content store as the engine needs it: the directories into which
 // attempts write.
 type works struct {
-	dir  *content.Dir
-	pins pins
+	dir     *content.Dir
+	pins    pins
+	secrets secrets
 }
 
 func (w works) Close(ctx context.Context, a weft.Attempt) error { return w.dir.CloseWork(a) }
@@ -79,6 +80,11 @@ func (w works) Seal(ctx context.Context, r weft.Run) (map[weft.DataID]weft.Tree,
 		case errors.Is(err, fs.ErrNotExist): // it never came to a container
 			tree, err = w.dir.PutManifest(ctx, pin, until, weft.Manifest{})
 		case err == nil:
+			if id == r.Log {
+				if err := w.secrets.maskLog(ctx, r.Current(), dir); err != nil {
+					return nil, nil, err
+				}
+			}
 			tree, found, err = w.dir.Seal(ctx, pin, until, dir)
 		}
 		if err != nil {
@@ -113,9 +119,18 @@ func (p places) Tree(ctx context.Context, d weft.Digest) (string, error) { retur
 type logs struct {
 	executor executor.Executor
 	dir      *content.Dir
+	secrets  secrets
 }
 
 func (l logs) OpenLog(ctx context.Context, r weft.Run, follow bool) (io.ReadCloser, error) {
+	log, err := l.open(ctx, r, follow)
+	if err != nil {
+		return nil, err
+	}
+	return l.secrets.openMasked(ctx, r.Current(), log)
+}
+
+func (l logs) open(ctx context.Context, r weft.Run, follow bool) (io.ReadCloser, error) {
 	log, err := l.executor.Logs(ctx, r.Current(), follow)
 	if weft.KindOf(err) != weft.NotFound {
 		return log, err

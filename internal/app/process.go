@@ -210,7 +210,8 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 		Node:        node,
 		Store:       p.store,
 		Executor:    p.executor,
-		Content:     works{p.content, p.store},
+		Content:     works{p.content, p.store, p.secrets()},
+		Secrets:     p.secrets(),
 		Images:      p.openImages(),
 		Collector:   collector{p.content, p.layers, p.store, p.CollectWait, p.Registry},
 		Hooks:       asked{p.before},
@@ -257,7 +258,8 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Guard:             guard,
 		Store:             p.store,
 		Content:           contents{p.content},
-		Logs:              logs{p.executor, p.content},
+		Logs:              logs{p.executor, p.content, p.secrets()},
+		Secrets:           p.secrets(),
 		SignIn:            signIn,
 		Accounts:          p.store,
 		Passwords:         passwords{signIn},
@@ -274,6 +276,8 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 	})
 	return nil
 }
+
+func (p *process) secrets() secrets { return secrets{p.store, p.keys} }
 
 // offer tells what this machine has for Runs.
 func (p *process) offer(ctx context.Context) (server.Offer, error) {

@@ -28,6 +28,7 @@ type Config struct {
 	Offer    func(context.Context) (Offer, error) // what Runs can get
 	SignIn   SignIn                               // lets people in
 	Ready    func(context.Context) error          // optional: nil when the process can serve
+	Secrets  Secrets                              // optional: without it, projects can have none
 	Registry http.Handler                         // optional: answers /v2/
 	Diagnose func(context.Context) []api.Finding  // optional: what is wrong with the system
 	Console  http.Handler                         // optional: answers what is not the API
@@ -92,6 +93,7 @@ func (s *Server) routes() {
 	s.fileRoutes()
 	s.uploadRoutes()
 	s.planRoutes()
+	s.secretRoutes()
 	s.runRoutes()
 	s.eventRoutes()
 	s.imageRoutes()
