@@ -36,6 +36,7 @@ type options struct {
 	name       string
 	entrypoint string
 	user       string
+	stopSignal string
 	layers     list
 	files      []string // HOST:CONTAINER
 }
@@ -51,6 +52,7 @@ func main() {
 	flag.StringVar(&o.name, "name", "", "the image's `repository:tag`")
 	flag.StringVar(&o.entrypoint, "entrypoint", "", "`words` of the entrypoint, separated by commas")
 	flag.StringVar(&o.user, "user", "", "the `user` the program runs as; root if not given")
+	flag.StringVar(&o.stopSignal, "stop-signal", "", "the `signal` that asks the program to end; SIGTERM if not given")
 	flag.Var(&o.layers, "layer", "a `tar` of a root file system; may be repeated")
 	flag.Parse()
 	o.files = flag.Args()
@@ -108,7 +110,7 @@ func (o options) image() (v1.Image, error) {
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Created = "linux", runtime.GOARCH, v1.Time{Time: made}
 	config.Config.Entrypoint = strings.Split(o.entrypoint, ",")
-	config.Config.User = o.user
+	config.Config.User, config.Config.StopSignal = o.user, o.stopSignal
 	config.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	return mutate.ConfigFile(img, config)
 }

@@ -109,7 +109,7 @@ func (r request) held(under int64) string {
 	case r.blocked != "":
 		return r.blocked
 	case r.most > 0 && under >= r.most:
-		return fmt.Sprintf("waits for another run of its plan to end: %d run, and the plan allows %d at a time", under, r.most)
+		return fmt.Sprintf("waits for another run of its plan to end: the plan allows %d at a time", r.most)
 	}
 	return ""
 }

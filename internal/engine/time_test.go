@@ -201,7 +201,7 @@ func TestNoMoreRunsAtOnceThanThePlanAllows(t *testing.T) {
 					w.push(fmt.Sprint("raw", i), "kind:raw")
 				}
 				w.wait(6 * time.Second)
-				waits := "two ready: waits for another run of its plan to end: 2 run, and the plan allows 2 at a time"
+				waits := "two ready: waits for another run of its plan to end: the plan allows 2 at a time"
 				w.expect(waits, waits, waits, "two running", "two running")
 				stop()
 				stop = w.engine(nil)

@@ -12,6 +12,9 @@
 //	eat BYTES         takes so much memory
 //	fork COUNT        starts children which never end, nor heed SIGTERM
 //	term              waits for SIGTERM
+//	signal NUMBER     waits for a signal
+//	deaf NUMBER       takes no notice of a signal from then on
+//	env NAME          prints a variable of its environment
 //	meet ADDRESS      says hello there, and waits until the other side hangs up
 //	exit CODE         ends
 package main
@@ -92,6 +95,9 @@ func do(verb, arg string) error {
 		return nil
 	case "meet":
 		return meet(arg)
+	case "env":
+		fmt.Println(os.Getenv(arg))
+		return nil
 	}
 	n, err := strconv.Atoi(arg)
 	if err != nil {
@@ -119,6 +125,13 @@ func count(verb string, n int) error {
 		}
 	case "exit":
 		os.Exit(n)
+	case "signal":
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.Signal(n))
+		fmt.Println("waits for signal", n)
+		<-c
+	case "deaf":
+		signal.Notify(make(chan os.Signal, 1), syscall.Signal(n))
 	default:
 		return fmt.Errorf("no such thing to do")
 	}
