@@ -74,8 +74,8 @@ func startTime(pid int) (uint64, error) {
 	return strconv.ParseUint(fields[nth], 10, 64)
 }
 
-// signal sends sig to the process. One that has ended gets none.
-func signal(process *os.File, sig unix.Signal) error {
+// deliver sends sig to the process. One that has ended gets none.
+func deliver(process *os.File, sig unix.Signal) error {
 	err := control(process, func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -3,12 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,9 +71,9 @@ func (f *follower) follow(ctx context.Context) (Exit, error) {
 	over := make(chan struct{})
 	var group sync.WaitGroup
 	logged := make(chan error, 1)
-	group.Go(func() { logged <- f.pump() })
+	group.Go(func() { logged <- pump{f.stdio, f.log, f.task.LogLimit, f.exceed}.run() })
 	group.Go(f.obey)
-	group.Go(func() { f.limitOutputs(over) })
+	group.Go(func() { limitOutputs(f.task.Outputs, f.task.OutputLimit, over, f.exceed) })
 	defer group.Wait()
 	defer f.orders.Close()
 
@@ -103,7 +100,7 @@ func (f *follower) follow(ctx context.Context) (Exit, error) {
 		}
 	}
 	if f.reason == "" {
-		f.reason = f.overOutputLimit()
+		f.reason = overOutputLimit(f.task.Outputs, f.task.OutputLimit)
 	}
 	if f.reason != "" {
 		exit.Message = f.reason
@@ -156,80 +153,6 @@ func (f *follower) finish(exit Exit) error {
 	return err
 }
 
-// pump moves what the program prints to the log. Beyond the limit the program is
-// killed, and what it still prints is dropped.
-//
-// It moves by splice, so that nothing is ever between the pipe and the log: when this
-// process is killed, its successor finds each byte in one of the two.
-func (f *follower) pump() error {
-	info, err := f.log.Stat()
-	if err != nil {
-		return err
-	}
-	pipe, err := f.stdio.SyscallConn()
-	if err != nil {
-		return err
-	}
-	for size := info.Size(); ; {
-		most := int64(pipeSize)
-		if limit := f.task.LogLimit; limit > 0 {
-			most = min(most, limit-size)
-		}
-		if most <= 0 {
-			return f.overflow()
-		}
-		n, err := splice(pipe, f.log, size, int(most))
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return err
-		case err != nil:
-			f.exceed("ended because its log cannot be written: " + err.Error())
-			_, err := io.Copy(io.Discard, f.stdio)
-			return err
-		case n == 0:
-			return nil
-		}
-		size += n
-		// Kernels before 6.7 tell nobody of a splice who watches the file for changes
-		// of its content; a change of its times they do tell. If that fails, followers
-		// are late, no more.
-		_ = os.Chtimes(f.log.Name(), time.Time{}, time.Now())
-	}
-}
-
-// pipeSize is what a pipe holds by default, and so the most there is to move at once.
-const pipeSize = 64 << 10
-
-// splice waits until the pipe has something, and moves at most so many bytes of it to
-// an offset of a file. It returns 0 at the end of the pipe.
-func splice(pipe syscall.RawConn, to *os.File, offset int64, most int) (int64, error) {
-	var n int64
-	var err error
-	waited := pipe.Read(func(fd uintptr) bool {
-		for {
-			n, err = unix.Splice(int(fd), nil, int(to.Fd()), &offset, most, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	return n, errors.Join(waited, err)
-}
-
-// overflow waits for more than the limit allows, which ends the program.
-func (f *follower) overflow() error {
-	var one [1]byte
-	if n, err := f.stdio.Read(one[:]); n == 0 {
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		return err
-	}
-	f.exceed(fmt.Sprintf("ended because its log exceeded the limit of %d bytes", f.task.LogLimit))
-	_, err := io.Copy(io.Discard, f.stdio)
-	return err
-}
-
 // exceed kills the program for a reason of ours. The first reason is the one told.
 func (f *follower) exceed(reason string) {
 	f.mu.Lock()
@@ -244,7 +167,7 @@ func (f *follower) exceed(reason string) {
 // all the others. It cannot fail but for a process that has ended.
 func (f *follower) send(sig unix.Signal) {
 	if f.process != nil {
-		_ = signal(f.process, sig)
+		_ = deliver(f.process, sig)
 	}
 }
 

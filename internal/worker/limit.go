@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// limitOutputs kills the program when its outputs have grown too large. It looks
-// once a second, and less often when looking takes long.
-func (f *follower) limitOutputs(ended <-chan struct{}) {
-	if f.task.OutputLimit <= 0 {
+// limitOutputs has the program killed when the outputs in dirs have grown too large. It
+// looks once a second, and less often when looking takes long.
+func limitOutputs(dirs []string, limit int64, ended <-chan struct{}, exceed func(reason string)) {
+	if limit <= 0 {
 		return
 	}
 	const (
@@ -26,8 +26,8 @@ func (f *follower) limitOutputs(ended <-chan struct{}) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		if reason := f.overOutputLimit(); reason != "" {
-			f.exceed(reason)
+		if reason := overOutputLimit(dirs, limit); reason != "" {
+			exceed(reason)
 			return
 		}
 		timer.Reset(max(pause, share*time.Since(start)))
@@ -35,9 +35,8 @@ func (f *follower) limitOutputs(ended <-chan struct{}) {
 }
 
 // overOutputLimit returns "" unless the outputs are too large.
-func (f *follower) overOutputLimit() string {
-	limit := f.task.OutputLimit
-	if limit <= 0 || usage(f.task.Outputs) <= limit {
+func overOutputLimit(dirs []string, limit int64) string {
+	if limit <= 0 || usage(dirs) <= limit {
 		return ""
 	}
 	return fmt.Sprintf("ended because its outputs exceeded the limit of %d bytes", limit)

@@ -129,7 +129,7 @@ func (s Stop) deadline() time.Time { return s.Asked.Add(s.Grace) }
 
 // Read reads one of the files of an attempt. The error is fs.ErrNotExist while
 // there is none.
-func Read[T Task | Running | Exit | Stop](dir, name string) (T, error) {
+func Read[T Task | Running | Exit | Stop | Inside](dir, name string) (T, error) {
 	var v T
 	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err == nil {

@@ -70,7 +70,7 @@ type Executor struct {
 	state   string // runc's
 	host    host
 	hints   executor.Hints
-	growth  growth
+	growth  executor.Growth
 	ctx     context.Context // ends with Close; of the goroutines that tend attempts
 	cancel  context.CancelFunc
 	group   sync.WaitGroup
@@ -146,7 +146,7 @@ func findRunc(name string) (string, error) {
 func (e *Executor) Close() error {
 	e.cancel()
 	e.group.Wait()
-	return e.growth.close()
+	return e.growth.Close()
 }
 
 // resume tends every attempt that a former Executor has left.

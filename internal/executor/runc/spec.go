@@ -31,10 +31,8 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 		t.Log = filepath.Join(e.options.Places.Work(job.Attempt, job.Log), executor.LogFile)
 	}
 	mounts := slices.Clone(e.host.mounts)
-	for _, p := range paths(job) {
-		if p == "/" {
-			return t, weft.Errorf(weft.Invalid, "nothing can be mounted at /: the program itself is there")
-		}
+	if err := job.CheckPaths(); err != nil {
+		return t, err
 	}
 	for _, in := range job.Inputs {
 		tree, err := e.options.Places.Tree(ctx, in.Tree)
@@ -52,7 +50,7 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
 		return cmp.Compare(strings.Count(a.Destination, "/"), strings.Count(b.Destination, "/"))
 	})
-	args, err := command(job, image)
+	args, err := job.Command(image.Entrypoint, image.Cmd)
 	if err != nil {
 		return t, err
 	}
@@ -63,45 +61,11 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 	return t, nil
 }
 
-// command is what the program is started with. As in Kubernetes, an entrypoint of
-// the plan's replaces the image's together with its arguments.
-func command(job executor.Job, image Image) ([]string, error) {
-	entrypoint, args := image.Entrypoint, image.Cmd
-	if len(job.Entrypoint) > 0 {
-		entrypoint, args = job.Entrypoint, nil
-	}
-	if len(job.Args) > 0 {
-		args = job.Args
-	}
-	words := slices.Concat(entrypoint, args)
-	if len(words) == 0 {
-		return nil, weft.Errorf(weft.Invalid, "image %s has no entrypoint and no command", job.ImageName).
-			WithAdvice("set entrypoint in the plan")
-	}
-	return words, nil
-}
-
-// paths are where the job has something mounted.
-func paths(job executor.Job) []string {
-	var ps []string
-	for _, in := range job.Inputs {
-		ps = append(ps, in.Path)
-	}
-	for _, out := range job.Outputs {
-		ps = append(ps, out.Path)
-	}
-	return ps
-}
-
 func bind(source, destination string, options ...string) specs.Mount {
 	return specs.Mount{Type: "bind", Source: source, Destination: destination, Options: append([]string{"bind", "rprivate"}, options...)}
 }
 
 func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []specs.Mount) *specs.Spec {
-	workDir := image.WorkDir
-	if !path.IsAbs(workDir) {
-		workDir = path.Join("/", workDir)
-	}
 	// When the machine as a whole runs out of memory, a program goes rather than the server.
 	oomScore := 500
 	namespaces := []specs.LinuxNamespace{
@@ -113,20 +77,19 @@ func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []s
 	if e.options.Network == NetworkNone {
 		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace})
 	}
-	hostname := "run-" + job.Attempt.String()[:8]
 	return &specs.Spec{
 		Version: "1.0.2",
 		Root:    &specs.Root{},
 		Process: &specs.Process{
 			Args:            args,
-			Cwd:             workDir,
-			Env:             environment(image.Env, job.Env, hostname),
+			Cwd:             executor.WorkDir(image.WorkDir),
+			Env:             job.Environment(image.Env),
 			Capabilities:    e.host.capabilities,
 			OOMScoreAdj:     &oomScore,
 			NoNewPrivileges: true,
 			Rlimits:         e.host.rlimits,
 		},
-		Hostname: hostname,
+		Hostname: job.Hostname(),
 		Mounts:   mounts,
 		Linux: &specs.Linux{
 			CgroupsPath:   path.Join(e.options.Cgroup, job.Attempt.String()),
@@ -139,31 +102,10 @@ func (e *Executor) spec(job executor.Job, image Image, args []string, mounts []s
 	}
 }
 
-// environment puts later values of a variable in the place of earlier ones.
-func environment(image, job []string, hostname string) []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + hostname}
-	for _, kv := range slices.Concat(image, job) {
-		key, _, _ := strings.Cut(kv, "=")
-		i := slices.IndexFunc(env, func(old string) bool { return strings.HasPrefix(old, key+"=") })
-		if i < 0 {
-			env = append(env, kv)
-		} else {
-			env[i] = kv
-		}
-	}
-	return env
-}
-
 // capabilities are Docker's. Only CAP_NET_RAW is missing on the machine's own
 // network, where it would let a container read all that passes, such as tokens.
 func capabilities(network string) *specs.LinuxCapabilities {
-	caps := []string{
-		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_SETGID", "CAP_SETUID",
-		"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
-	}
-	if network == NetworkNone {
-		caps = append(caps, "CAP_NET_RAW")
-	}
+	caps := executor.Capabilities(network == NetworkNone)
 	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
 }
 

@@ -130,15 +130,6 @@ func TestSpecMounts(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	t.Parallel()
-	got := environment([]string{"A=1", "PATH=/bin", "AB=2", "EMPTY="}, []string{"A=3", "C=a=b"}, "host")
-	want := []string{"PATH=/bin", "HOSTNAME=host", "A=3", "AB=2", "EMPTY=", "C=a=b"}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%q; want %q", got, want)
-	}
-}
-
 const gpus = `{"cdiVersion": "0.6.0", "kind": "vendor.example/gpu", "devices": [
 	{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5}], "env": ["GPU=0"]}},
 	{"name": "1", "containerEdits": {"deviceNodes": [{"path": "/dev/full", "type": "c", "major": 1, "minor": 7}]}},
