@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/executor":          {"."},
 	"internal/executor/exectest": {".", "internal/executor"},
 	"internal/executor/runc":     {".", "internal/executor", "internal/worker"}, // decision 6
+	"internal/executor/docker":   {".", "internal/executor", "internal/worker"}, // decision 25
 	"internal/engine":            {".", "internal/executor"},
 	"internal/identity":          {"."},
 	"internal/egress":            {"."}, // decision 19

@@ -32,7 +32,7 @@ const (
 	FileInside  = "inside.json" // an Inside; the server's
 	FileStarted = "started"     // the program was started, or is about to be: never again
 	FileHanded  = "handed"      // all that the program wrote belongs to the server
-	fileWords   = "worker.log"  // what the wrapper says when it cannot do its work
+	FileWords   = "worker.log"  // what the wrapper says when it cannot do its work
 )
 
 // An Inside is what the wrapper in a container has to do.
@@ -60,7 +60,7 @@ func RunInside() int {
 	if err != nil {
 		text := fmt.Sprintf("%s %v\n", time.Now().UTC().Format(time.RFC3339), err)
 		// Nobody is there whom one could tell that this failed, too.
-		_ = os.WriteFile(filepath.Join(w.run, fileWords), []byte(text), 0o644)
+		_ = os.WriteFile(filepath.Join(w.run, FileWords), []byte(text), 0o644)
 	}
 	return code
 }

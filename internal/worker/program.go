@@ -122,8 +122,9 @@ func (w *wrapper) exec(a account, stdio []*os.File) (pid int, err error) {
 		}
 		return 0, &execError{w.task.Args[0], err}
 	}
+	pid = p.Pid
 	// It is waited for together with whatever else ends in the container.
-	return p.Pid, p.Release()
+	return pid, p.Release()
 }
 
 // lookPath finds the program as the kernel does not: by the PATH that it will have.
@@ -198,8 +199,12 @@ func (p *program) wait() unix.WaitStatus {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)
-		if pid == p.pid || errors.Is(err, unix.ECHILD) {
+		if err == nil && pid == p.pid {
 			return status
+		}
+		if errors.Is(err, unix.ECHILD) { // this cannot be
+			p.exceed("how it ended is not known")
+			return unix.WaitStatus(unix.SIGKILL)
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,10 +129,11 @@ type Stop struct {
 func (s Stop) deadline() time.Time { return s.Asked.Add(s.Grace) }
 
 // Read reads one of the files of an attempt. The error is fs.ErrNotExist while
-// there is none.
-func Read[T Task | Running | Exit | Stop | Inside](dir, name string) (T, error) {
+// there is none. Some of the files can be written by a program in a container: so a link
+// is not followed, and nothing but a regular file of some size is read.
+func Read[T any](dir, name string) (T, error) {
 	var v T
-	b, err := os.ReadFile(filepath.Join(dir, name))
+	b, err := readRegular(filepath.Join(dir, name))
 	if err == nil {
 		err = json.Unmarshal(b, &v)
 	}
@@ -139,6 +141,22 @@ func Read[T Task | Running | Exit | Stop | Inside](dir, name string) (T, error) 
 		return v, fmt.Errorf("read %s: %w", name, err)
 	}
 	return v, nil
+}
+
+// maxFile is far more than any file of an attempt has.
+const maxFile = 16 << 20
+
+func readRegular(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a file", name))
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // Write writes one of the files of an attempt in one step. Durable makes it survive
@@ -168,10 +186,7 @@ func Write(dir, name string, v any, durable bool) error {
 // RequestStop leaves a request to end in dir, and tells the supervisor. A request
 // that is already there is only ever made more urgent.
 func RequestStop(dir string, s Stop) error {
-	if old, err := Read[Stop](dir, FileStop); err == nil && !s.deadline().Before(old.deadline()) {
-		return nil
-	}
-	if err := Write(dir, FileStop, s, false); err != nil {
+	if changed, err := LeaveStop(dir, s); err != nil || !changed {
 		return err
 	}
 	orders, err := os.OpenFile(filepath.Join(dir, fileOrders), os.O_WRONLY|unix.O_NONBLOCK, 0)
@@ -186,6 +201,15 @@ func RequestStop(dir string, s Stop) error {
 		return fmt.Errorf("tell supervisor: %w", err)
 	}
 	return nil
+}
+
+// LeaveStop leaves a request to end in dir, for whoever is told otherwise. It is not
+// changed if the one that is there is no less urgent.
+func LeaveStop(dir string, s Stop) (changed bool, err error) {
+	if old, err := Read[Stop](dir, FileStop); err == nil && !s.deadline().Before(old.deadline()) {
+		return false, nil
+	}
+	return true, Write(dir, FileStop, s, false)
 }
 
 // makeFIFO makes a FIFO unless it is there.

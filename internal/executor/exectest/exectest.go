@@ -38,6 +38,17 @@ type World interface {
 	Containers() bool
 }
 
+// Unlimited is implemented by a World whose engine may be unable to limit what containers
+// take, as without root on cgroups of version 1. It reports whether that is so; tests of
+// limits are left out then.
+type Unlimited interface{ Unlimited() bool }
+
+// limited reports whether containers have limits.
+func (b *bench) limited() bool {
+	w, ok := b.World.(Unlimited)
+	return !ok || !w.Unlimited()
+}
+
 // An Image is what an image of the test program is to have.
 type Image struct {
 	User, WorkDir   string

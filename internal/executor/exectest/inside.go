@@ -143,6 +143,9 @@ func children(b *bench) {
 }
 
 func outOfMemory(b *bench) {
+	if !b.limited() {
+		return
+	}
 	job := b.job("probe", "eat")
 	var err error
 	if job.Resources, err = weft.ParseResources(map[string]string{"memory": "48Mi", "cpu": "1"}); err != nil {
@@ -155,6 +158,9 @@ func outOfMemory(b *bench) {
 }
 
 func cpuLimit(b *bench) {
+	if !b.limited() {
+		return
+	}
 	job := b.job("probe", "spin", "1s")
 	var err error
 	if job.Resources, err = weft.ParseResources(map[string]string{"cpu": "200m"}); err != nil {

@@ -297,7 +297,7 @@ func hints(b *bench) {
 }
 
 func restart(b *bench) {
-	a := b.start(b.job("print", "one", "after", "500ms", "print", "two", "exit", "5"))
+	a := b.start(b.job("print", "one", "after", "3s", "print", "two", "exit", "5"))
 	b.awaitLine(a, "one")
 	b.restart()
 	if seen := b.observe(a); seen.State != executor.Running {
