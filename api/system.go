@@ -14,9 +14,17 @@ type Cluster struct {
 	Pushes    []string            `json:"registryAddresses,omitempty" doc:"where docker and skopeo reach the registry"`
 	Resources map[string]Quantity `json:"resources" doc:"names for a plan's resources, with the largest amount one run can get"`
 	Labels    []string            `json:"labels" doc:"key=value, for a plan's on_node"`
+	Executor  Executor            `json:"executor" doc:"what runs containers"`
 	Storage   Storage             `json:"storage" doc:"room for content"`
 	Runs      map[string]int64    `json:"runs" doc:"number of runs by status"`
 	RunLimit  int64               `json:"runLimit" doc:"how many pending runs a plan may make at once, by default"`
+}
+
+// Executor says what runs containers.
+type Executor struct {
+	Kind  string `json:"kind" enum:"runc,docker" doc:"docker is any engine that speaks Docker's API, Podman among them"`
+	About string `json:"about" doc:"which one it is, and what it lacks, in words"`
+	Why   string `json:"why" doc:"it was chosen"`
 }
 
 // Storage tells how much room there is for content.

@@ -2,7 +2,7 @@
 # Everything that CI runs. Each stage says how long it took; the first that fails ends it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-test/deps.sh gcc runc skopeo postgresql
+test/deps.sh gcc runc skopeo postgresql docker.io podman uidmap curl
 [ "$(id -u)" = 0 ] || { echo "make test runs containers: start it as root" >&2; exit 1; }
 
 stage() {

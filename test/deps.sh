@@ -6,6 +6,8 @@ missing=()
 for package in "$@"; do
   case $package in
     postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql) ;;
+    docker.io) PATH=$PATH:/usr/sbin command -v dockerd >/dev/null || missing+=(docker.io) ;; # "docker" is the client alone
+    uidmap) command -v newuidmap >/dev/null || missing+=(uidmap) ;; # for Podman without root
     gcc) { command -v gcc && [ -f /usr/include/stdlib.h ]; } >/dev/null || missing+=(gcc libc6-dev) ;; # for the race detector
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$package" >/dev/null || missing+=("$package") ;;
   esac

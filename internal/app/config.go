@@ -38,6 +38,8 @@ type Config struct {
 	LogLimit    string        `koanf:"log-limit" yaml:"log-limit"`         // of a run's log; empty: none
 	OutputLimit string        `koanf:"output-limit" yaml:"output-limit"`   // of a run's outputs together; empty: none
 	Labels      []string      `koanf:"labels" yaml:"labels"`               // key=value of this machine, for on_node
+	Executor    string        `koanf:"executor" yaml:"executor"`           // auto, runc or docker: what runs containers
+	Docker      DockerConfig  `koanf:"docker" yaml:"docker"`               // the container engine, if it is that
 	CollectWait time.Duration `koanf:"collect-grace" yaml:"collect-grace"` // how long content stays after nothing refers to it
 	LogLevel    string        `koanf:"log-level" yaml:"log-level"`         // debug, info, warn or error
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
@@ -66,6 +68,7 @@ func defaultConfig() Config {
 		TLS:         tlsAuto,
 		RunLimit:    weft.DefaultRunLimit,
 		LogLimit:    defaultLogLimit,
+		Executor:    executorAuto,
 		CollectWait: time.Hour,
 		LogLevel:    "info",
 		LogFormat:   "text",
@@ -109,6 +112,7 @@ func configFlags() *pflag.FlagSet {
 	fs.String("log-limit", d.LogLimit, "`bytes` that a run's log may have")
 	fs.String("output-limit", "", "`bytes` that a run's outputs may have; default no limit")
 	fs.StringSlice("labels", nil, "`key=value` labels of this machine, for on_node in plans")
+	fs.String("executor", d.Executor, "what runs containers: runc, docker (or Podman), or auto for what is there")
 	fs.Duration("collect-grace", d.CollectWait, "how long content stays after nothing refers to it any more")
 	fs.String("log-level", d.LogLevel, "debug, info, warn or error")
 	fs.String("log-format", d.LogFormat, "text or json")
@@ -206,6 +210,9 @@ func (c Config) check() error {
 		if _, err := parseBytes(text); err != nil {
 			return weft.Errorf(weft.Invalid, "%s: %w", name, err)
 		}
+	}
+	if err := c.checkExecutor(); err != nil {
+		return err
 	}
 	for _, text := range c.Labels {
 		if _, err := weft.ParseLabel(text); err != nil {

@@ -150,6 +150,7 @@ func (l logs) open(ctx context.Context, r weft.Run, follow bool) (io.ReadCloser,
 type collector struct {
 	dir    *content.Dir
 	layers *registry.Layers
+	engine imageCollector // nil: images are not in a container engine
 	store  interface {
 		RunsIn(ctx context.Context, statuses ...weft.Status) ([]weft.Run, error)
 		CollectImages(ctx context.Context, spareFor, unusedFor time.Duration) (manifests, blobs int64, err error)
@@ -186,6 +187,11 @@ func (c collector) Collect(ctx context.Context, atOnce bool) error {
 	}
 	if _, err := c.layers.Collect(ctx, inUse, layersKept); err != nil {
 		return fmt.Errorf("collect layers: %w", err)
+	}
+	if c.engine != nil {
+		if _, err := c.engine.Collect(ctx, inUse, layersKept); err != nil {
+			return err
+		}
 	}
 	return nil
 }

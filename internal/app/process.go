@@ -20,7 +20,6 @@ import (
 	"github.com/weft-dev/weft/internal/egress"
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
-	"github.com/weft-dev/weft/internal/executor/runc"
 	"github.com/weft-dev/weft/internal/identity"
 	"github.com/weft-dev/weft/internal/notify"
 	"github.com/weft-dev/weft/internal/operate"
@@ -50,6 +49,7 @@ type process struct {
 	registry *registry.Handler
 	images   *registry.Images
 	executor executor.Executor
+	runner   runner // what the executor is
 	egress   *egress.Gate
 	before   *notify.Before
 	engine   *engine.Engine
@@ -146,53 +146,6 @@ func (p *process) openContent(_ context.Context, _ *prometheus.Registry) (err er
 	return err
 }
 
-func (p *process) openExecutor(context.Context, *prometheus.Registry) error {
-	if os.Geteuid() != 0 {
-		return weft.Errorf(weft.Forbidden, "weft serve makes containers with runc, which takes root").WithAdvice("start it as root, for example with sudo")
-	}
-	labels := make([]weft.Label, len(p.Labels))
-	for i, text := range p.Labels {
-		l, err := weft.ParseLabel(text)
-		if err != nil {
-			return err
-		}
-		labels[i] = l
-	}
-	e, err := runc.New(runc.Options{
-		Dir:    p.state.path("runs"),
-		Places: places{p.content},
-		Images: unpacker{p.layers},
-		Log:    p.log,
-		Worker: []string{"/proc/self/exe", "worker", "supervise"}, // this program, even after its file was replaced
-		Labels: labels,
-	})
-	if err != nil {
-		return err
-	}
-	p.closing("executor", e.Close)
-	p.executor = e
-	return nil
-}
-
-// unpacker gives layers in the order in which the runc driver takes them.
-type unpacker struct{ *registry.Layers }
-
-func (u unpacker) Unpack(ctx context.Context, d weft.Digest) (runc.Image, error) {
-	img, err := u.Layers.Unpack(ctx, d)
-	c := img.Config
-	return runc.Image{
-		Layers: reversed(img.Layers), User: c.User, WorkDir: c.WorkDir, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, StopSignal: c.StopSignal,
-	}, err
-}
-
-func reversed(in []string) []string {
-	out := make([]string, 0, len(in))
-	for i := len(in) - 1; i >= 0; i-- {
-		out = append(out, in[i])
-	}
-	return out
-}
-
 func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) error {
 	logLimit, err := parseBytes(p.LogLimit)
 	if err != nil {
@@ -213,7 +166,7 @@ func (p *process) openEngine(_ context.Context, metrics *prometheus.Registry) er
 		Content:     works{p.content, p.store, p.secrets()},
 		Secrets:     p.secrets(),
 		Images:      p.openImages(),
-		Collector:   collector{p.content, p.layers, p.store, p.CollectWait, p.Registry},
+		Collector:   collector{p.content, p.layers, p.runner.engine, p.store, p.CollectWait, p.Registry},
 		Hooks:       asked{p.before},
 		Vault:       p.keys,
 		Log:         p.log,
@@ -282,7 +235,7 @@ func (p *process) secrets() secrets { return secrets{p.store, p.keys} }
 // offer tells what this machine has for Runs.
 func (p *process) offer(ctx context.Context) (server.Offer, error) {
 	c, err := p.executor.Capacity(ctx)
-	return server.Offer{Resources: c.Resources, Labels: c.Labels}, err
+	return server.Offer{Resources: c.Resources, Labels: c.Labels, Executor: p.runner.offer()}, err
 }
 
 // Limits on clients that are slow, by intent or not. Bodies have none: they may be

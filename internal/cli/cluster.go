@@ -60,6 +60,8 @@ func (c *common) showCluster(info api.Cluster, base string) error {
 	for _, l := range info.Labels {
 		f.add("label", printable(l))
 	}
+	f.add("containers", fmt.Sprintf("by %s: %s", info.Executor.Kind, info.Executor.About))
+	f.add("containers", "because "+info.Executor.Why)
 	f.add("storage", fmt.Sprintf("%s free of %s; %s stay in reserve", byteCount(info.Storage.FreeBytes), byteCount(info.Storage.TotalBytes), byteCount(info.Storage.ReserveBytes)))
 	f.add("content", fmt.Sprintf("%s in %s", byteCount(info.Storage.BlobBytes), count(info.Storage.Blobs, "distinct file")))
 	var runs []string

@@ -17,13 +17,14 @@ import (
 // load, from nothing but the content store.
 type Archives struct {
 	Content Content
+	Aliases Aliases
 	Temp    string // a directory for layers that have to be unpacked on the way
 }
 
 // Image returns what an image, named by its manifest's digest, says about how to run it,
 // and the digests of its unpacked layers, lowest first.
 func (a Archives) Image(ctx context.Context, manifest weft.Digest) (ImageConfig, []string, error) {
-	doc, config, err := readImage(ctx, a.Content, manifest)
+	doc, config, err := readImage(ctx, a.Content, a.Aliases, manifest)
 	if err != nil {
 		return ImageConfig{}, nil, err
 	}
@@ -41,7 +42,7 @@ func (a Archives) Image(ctx context.Context, manifest weft.Digest) (ImageConfig,
 
 // Write writes the image under a name that an engine will know it by.
 func (a Archives) Write(ctx context.Context, manifest weft.Digest, name string, to io.Writer) error {
-	doc, config, err := readImage(ctx, a.Content, manifest)
+	doc, config, err := readImage(ctx, a.Content, a.Aliases, manifest)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (a Archives) Write(ctx context.Context, manifest weft.Digest, name string, 
 		return err
 	}
 	w := tar.NewWriter(to)
-	id, err := parseDigest(doc.Config.Digest)
+	id, err := a.address(ctx, doc.Config.Digest)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (a Archives) Write(ctx context.Context, manifest weft.Digest, name string, 
 	}
 	files := []string{}
 	for i, layer := range doc.Layers {
-		blob, err := parseDigest(layer.Digest)
+		blob, err := a.address(ctx, layer.Digest)
 		if err != nil {
 			return err
 		}
@@ -79,6 +80,15 @@ func (a Archives) Write(ctx context.Context, manifest weft.Digest, name string, 
 		return err
 	}
 	return w.Close()
+}
+
+// address finds the content that a manifest names.
+func (a Archives) address(ctx context.Context, name string) (weft.Digest, error) {
+	n, err := parseDigest(name)
+	if err != nil {
+		return weft.Digest{}, err
+	}
+	return address(ctx, a.Aliases, n)
 }
 
 // archived is an image in manifest.json.

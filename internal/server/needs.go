@@ -106,4 +106,12 @@ type Logs interface {
 type Offer struct {
 	Resources weft.Resources // by name, the largest amount for one Run
 	Labels    []weft.Label   // for on_node
+	Executor  Executor
+}
+
+// An Executor says in words what runs containers.
+type Executor struct {
+	Kind  string // runc or docker
+	About string // what it is
+	Why   string // it was chosen
 }

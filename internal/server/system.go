@@ -45,6 +45,7 @@ func (s *Server) getCluster(ctx context.Context, _ *struct{}) (*body[api.Cluster
 	}
 	c.Resources = wireQuantities(offer.Resources)
 	c.Labels = append(c.Labels, wireStrings(offer.Labels)...)
+	c.Executor = api.Executor(offer.Executor)
 	if c.Storage, err = s.storage(ctx); err != nil {
 		return nil, err
 	}

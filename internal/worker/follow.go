@@ -212,7 +212,7 @@ const (
 // as the kernel spares the first process of a container what it does not handle; and
 // a program that was just started often has not come so far.
 func (f *follower) terminate(pause time.Duration) {
-	if sig := f.task.stopSignal(); sig == unix.SIGKILL || catches(f.state.PID, sig) {
+	if sig := stopSignal(f.task.StopSignal); sig == unix.SIGKILL || catches(f.state.PID, sig) {
 		f.send(sig)
 		f.term = time.AfterFunc(0, func() {})
 		return

@@ -40,6 +40,7 @@ type Inside struct {
 	User          string // as the image names it
 	Args, Env     []string
 	Dir           string
+	StopSignal    string // as the image names it, like SIGINT or 2; "" is SIGTERM
 	Outputs       int
 	LogLimit      int64 // bytes; 0 is none
 	OutputLimit   int64 // bytes over all outputs; 0 is none

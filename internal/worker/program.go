@@ -231,8 +231,12 @@ func (p *program) obey(ended <-chan struct{}) {
 			p.send(unix.SIGKILL)
 		case s := <-p.signals:
 			sig := s.(unix.Signal)
-			stop, err := Read[Stop](p.w.run, FileStop)
-			if sig == unix.SIGTERM && err == nil {
+			if sig != unix.SIGTERM {
+				p.send(sig)
+				continue
+			}
+			sig = stopSignal(p.w.task.StopSignal)
+			if stop, err := Read[Stop](p.w.run, FileStop); err == nil {
 				left := time.Until(stop.deadline())
 				if left <= 0 {
 					sig = unix.SIGKILL

@@ -80,9 +80,10 @@ type Task struct {
 	OutputLimit int64    // bytes over all outputs; 0 is none
 }
 
-// stopSignal is what asks the program to end. What no one knows is SIGTERM, as with Docker.
-func (t Task) stopSignal() unix.Signal {
-	name := strings.ToUpper(strings.TrimSpace(t.StopSignal))
+// stopSignal is what asks a program to end, by the name that its image has for it. What no
+// one knows is SIGTERM, as with Docker.
+func stopSignal(name string) unix.Signal {
+	name = strings.ToUpper(strings.TrimSpace(name))
 	if n, err := strconv.ParseUint(name, 10, 7); err == nil && n > 0 && n <= 64 {
 		return unix.Signal(n)
 	}

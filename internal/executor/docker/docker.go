@@ -48,6 +48,7 @@ type Image struct {
 	Env        []string
 	Entrypoint []string
 	Cmd        []string
+	StopSignal string   // like SIGINT; "" is SIGTERM
 	Layers     []string // digests of the unpacked layers, lowest first, as in the image's config
 }
 

@@ -42,6 +42,7 @@ func (e *Executor) record(ctx context.Context, job executor.Job, image Image) (r
 	r := record{Image: job.Image, Devices: job.Devices, Log: filepath.Join(e.dir(job.Attempt), executor.LogFile)}
 	in := worker.Inside{
 		User: image.User, Dir: executor.WorkDir(image.WorkDir), Env: job.Environment(image.Env), Outputs: len(job.Outputs),
+		StopSignal: image.StopSignal,
 		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit,
 	}
 	if !job.Log.IsZero() {

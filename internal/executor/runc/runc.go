@@ -142,6 +142,9 @@ func findRunc(name string) (string, error) {
 	return "", weft.Errorf(weft.Unavailable, "runc is not installed").WithAdvice("install the package runc")
 }
 
+// Program returns where runc is.
+func (e *Executor) Program() string { return e.options.Runc }
+
 // Close lets go of all containers, which go on.
 func (e *Executor) Close() error {
 	e.cancel()
