@@ -43,7 +43,7 @@ func (e *Executor) record(ctx context.Context, job executor.Job, image Image) (r
 	in := worker.Inside{
 		User: image.User, Dir: executor.WorkDir(image.WorkDir), Env: job.Environment(image.Env), Outputs: len(job.Outputs),
 		StopSignal: image.StopSignal,
-		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit,
+		LogLimit:   job.LogLimit, OutputLimit: job.OutputLimit,
 	}
 	if !job.Log.IsZero() {
 		r.Log = filepath.Join(e.options.Places.Work(job.Attempt, job.Log), executor.LogFile)
