@@ -145,7 +145,7 @@ func (x *index) followSome(ctx context.Context, t *tx, from weft.Cursor) (n int,
 			ahead[e.Cursor.Seq] = true
 		}
 		return nil
-	}, "SELECT xid, seq, at, kind, project, run, plan, data, was, becomes, by, ("+x.s.settled+") FROM event WHERE "+x.s.later+
+	}, "SELECT xid, seq, at, kind, project, run, plan, data, was, becomes, by, attempt, ("+x.s.settled+") FROM event WHERE "+x.s.later+
 		" ORDER BY "+x.s.ascending()+" LIMIT $3", from.Xid, from.Seq, eventChunk)
 	if err == nil {
 		err = x.refresh(ctx, t, hit)
