@@ -45,7 +45,8 @@ type Config struct {
 	LogFormat   string        `koanf:"log-format" yaml:"log-format"`       // text or json
 	Egress      egressConfig  `koanf:"egress" yaml:"egress"`               // what hooks, notifications and imports may reach
 
-	Hooks hooksConfig `koanf:"hooks" yaml:"hooks"` // URLs that are asked before, and told after a run changes
+	Hooks       hooksConfig   `koanf:"hooks" yaml:"hooks"`             // URLs that are asked before, and told after a run changes
+	OpenLineage lineageConfig `koanf:"openlineage" yaml:"openlineage"` // who is sent OpenLineage events
 
 	TLS       string         `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
 	TLSNames  []string       `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
@@ -229,6 +230,9 @@ func (c Config) check() error {
 		return err
 	}
 	if _, _, err := c.Hooks.hooks(c.Egress); err != nil {
+		return err
+	}
+	if _, err := c.OpenLineage.receivers(c.Egress); err != nil {
 		return err
 	}
 	if c.Database != "" {

@@ -182,3 +182,41 @@ func secretFile(name string) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// lineageConfig says where OpenLineage events go.
+type lineageConfig struct {
+	URL       string        `koanf:"url" yaml:"url"`               // where events are posted to; empty: nowhere
+	TokenFile string        `koanf:"token-file" yaml:"token-file"` // sent as bearer token
+	Namespace string        `koanf:"namespace" yaml:"namespace"`   // of jobs and datasets, before the project's name; default weft
+	Projects  []string      `koanf:"projects" yaml:"projects"`     // names; none: all
+	Timeout   time.Duration `koanf:"timeout" yaml:"timeout"`       // of one call; 0 is 10s
+	GiveUp    time.Duration `koanf:"give-up" yaml:"give-up"`       // age from which an event is not sent again; 0 is 24h
+}
+
+// receivers reads the section, and the file that it names.
+func (c lineageConfig) receivers(e egressConfig) ([]notify.Lineage, error) {
+	if c.URL == "" {
+		return nil, nil
+	}
+	policy, err := e.policy()
+	if err != nil {
+		return nil, err
+	}
+	h := hookConfig{URL: c.URL, Projects: c.Projects, Timeout: c.Timeout, GiveUp: c.GiveUp}
+	hook, err := h.hook(whenAfter, &policy)
+	if err != nil {
+		return nil, weft.Errorf(weft.KindOf(err), "openlineage: %w", err).WithAdvice("%s", adviceOf(err))
+	}
+	if c.TokenFile != "" {
+		token, err := secretFile(c.TokenFile)
+		if err != nil {
+			return nil, weft.Errorf(weft.KindOf(err), "openlineage: token-file: %w", err)
+		}
+		hook.Headers["Authorization"] = "Bearer " + string(token)
+	}
+	namespace := c.Namespace
+	if namespace == "" {
+		namespace = "weft"
+	}
+	return []notify.Lineage{{Hook: hook, Namespace: namespace}}, nil
+}

@@ -16,7 +16,11 @@ import (
 
 // openHooks makes what asks and tells others, which follows the settings.
 func (p *process) openHooks(_ context.Context, metrics *prometheus.Registry) error {
-	before, _, err := p.Hooks.hooks(p.Egress)
+	before, after, err := p.Hooks.hooks(p.Egress)
+	if err != nil {
+		return err
+	}
+	lineage, err := p.OpenLineage.receivers(p.Egress)
 	if err != nil {
 		return err
 	}
@@ -24,10 +28,17 @@ func (p *process) openHooks(_ context.Context, metrics *prometheus.Registry) err
 	views := &views{Store: p.store, names: map[weft.ProjectID]named{}}
 	p.before = notify.NewBefore(p.egress.Poster(), "weft/"+version, views, server.EncodeRun, p.log, m)
 	p.before.Set(before)
+	p.after = notify.NewAfter(p.egress.Poster(), "weft/"+version, p.store, views, server.EncodeRun, p.log, m)
+	p.after.Set(after, lineage)
 	p.onReload(func(c Config) error {
-		before, _, err := c.Hooks.hooks(c.Egress)
+		before, after, err := c.Hooks.hooks(c.Egress)
+		if err != nil {
+			return err
+		}
+		lineage, err := c.OpenLineage.receivers(c.Egress)
 		if err == nil {
 			p.before.Set(before)
+			p.after.Set(after, lineage)
 		}
 		return err
 	})

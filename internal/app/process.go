@@ -52,6 +52,7 @@ type process struct {
 	runner   runner // what the executor is
 	egress   *egress.Gate
 	before   *notify.Before
+	after    *notify.After
 	engine   *engine.Engine
 	server   *server.Server
 
@@ -264,6 +265,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.engine.Run(ctx) })
+	g.Go(func() error { return p.after.Run(ctx) })
 	p.accept(ctx, g, h)
 	g.Go(func() error {
 		<-ctx.Done()

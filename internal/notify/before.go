@@ -28,6 +28,7 @@ const (
 type Views interface {
 	Lookup
 	Run(ctx context.Context, project weft.ProjectID, id weft.RunID) (weft.RunView, error)
+	Trees(ctx context.Context, ids []weft.DataID) (map[weft.DataID]weft.Digest, error)
 }
 
 // A Question and an Answer are the engine's: see there.

@@ -90,7 +90,7 @@ func (s *Store) LastCursor(ctx context.Context) (weft.Cursor, error) {
 	return c, nil
 }
 
-// PruneEvents forgets the events up to a position, which all who follow have passed.
+// PruneEvents forgets the events up to a position, as far as all who follow them have come.
 // The last event stays, so that the sequence does not lose its place.
 func (s *Store) PruneEvents(ctx context.Context, upTo weft.Cursor) error {
 	last, err := s.LastCursor(ctx)
@@ -98,7 +98,17 @@ func (s *Store) PruneEvents(ctx context.Context, upTo weft.Cursor) error {
 		if !last.After(upTo) {
 			upTo = weft.Cursor{Xid: last.Xid, Seq: last.Seq - 1}
 		}
+		slowest, some, serr := s.slowest(ctx)
+		if serr != nil {
+			return serr
+		}
+		if some && upTo.After(slowest) {
+			upTo = slowest
+		}
 		err = s.write(ctx, func(ctx context.Context, t *tx) error {
+			if err := t.pruneEnv(ctx); err != nil {
+				return err
+			}
 			_, err := t.exec(ctx, "DELETE FROM event WHERE "+s.until, upTo.Xid, upTo.Seq)
 			return err
 		})
