@@ -68,7 +68,7 @@ Start a server with "weft serve"; then push data and apply plans.`,
 	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Work with a server:"}, &cobra.Group{ID: setupGroup, Title: "Set up:"})
 	root.SetHelpCommandGroupID(setupGroup)
 	root.SetCompletionCommandGroupID(setupGroup)
-	root.AddCommand(newInit(env), newLogin(env), newLogout(env), newVersion(env), newExitCodes(),
+	root.AddCommand(newInit(env), newLogin(env), newLogout(env), newWhoami(env), newVersion(env), newExitCodes(),
 		newData(env), newPlan(env), newRun(env), newImage(env), newSecret(env), newCluster(env),
 		newFavourite(env), newSearch(env),
 		newUser(env), newProject(env), newToken(env), newAudit(env))

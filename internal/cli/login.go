@@ -80,7 +80,7 @@ func (o *loginOptions) do(ctx context.Context, args []string) error {
 	if err := o.keep(p); err != nil {
 		return err
 	}
-	return o.greet(p)
+	return o.greet(ctx, p)
 }
 
 // target returns the profile to sign in at, without a token.
@@ -230,13 +230,17 @@ func (o *loginOptions) keep(p Profile) error {
 	return writePrivate(filepath.Join(o.Dir, profileFile), []byte(name+"\n"))
 }
 
-// greet says where somebody is signed in, and what keeps that from being used.
-func (o *loginOptions) greet(p Profile) error {
+// greet says who is signed in where, and what keeps that from being used.
+func (o *loginOptions) greet(ctx context.Context, p Profile) error {
 	client, err := o.clientOf(p)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.Err, "signed in at %s\n", client.Base())
+	me, err := client.Me(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.Err, "signed in at %s as %s\n", client.Base(), me.User)
 	if err == nil && (o.Getenv("WEFT_TOKEN") != "" || o.Getenv("WEFT_URL") != "") {
 		_, err = fmt.Fprintln(o.Err, "but WEFT_URL or WEFT_TOKEN is set, and goes before the profile")
 	}

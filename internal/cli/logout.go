@@ -48,7 +48,7 @@ func (o *logoutOptions) do(ctx context.Context) error {
 	}
 	if !found {
 		return weft.Errorf(weft.NotFound, "there is no profile %q in %s", name, path).
-			WithAdvice("a token in WEFT_TOKEN, or that of a server of your own, is ended with: weft token revoke")
+			WithAdvice("a token in WEFT_TOKEN, or that of a server of your own, is ended with: weft token rm")
 	}
 	client, err := o.clientOf(p)
 	if err != nil {

@@ -231,7 +231,6 @@ func (s *Service) audit(ctx context.Context, e weft.Audit) error {
 	e.Kind = "user"
 	if note := weft.AuditOf(ctx); note != nil {
 		e.Request = note.Request
-		note.Written = true // this entry says it all
 	}
 	if err := s.store.AddAudit(context.WithoutCancel(ctx), e); err != nil {
 		return fmt.Errorf("audit a sign-in: %w", err)
