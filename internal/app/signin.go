@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"os"
 
 	"github.com/weft-dev/weft/internal/identity"
+	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/server"
 )
 
@@ -20,5 +22,13 @@ func (p *process) openSignIn(guard *server.Guard) (*identity.Service, error) {
 	}
 	guard.AcceptSessions(p.store)
 	p.onReload(func(c Config) error { return s.Reload(c.signInSettings()) })
+	p.check("sign-in", func(ctx context.Context) []operate.Finding {
+		var found []operate.Finding
+		for what, err := range s.Reach(ctx) {
+			found = append(found, operate.Finding{Level: operate.Warning, Problem: what + " does not serve: " + err.Error(),
+				Advice: "see whether it is there, and whether the sections oidc and ldap of the settings are right; local accounts can sign in meanwhile"})
+		}
+		return found
+	})
 	return s, nil
 }

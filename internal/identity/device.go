@@ -18,7 +18,7 @@ const (
 	deviceLife     = 10 * time.Minute
 	devicePause    = 5 * time.Second        // between its polls
 	userCodeLetter = "BCDFGHJKLMNPQRSTVWXZ" // no vowels, so no words; nothing that looks alike
-	userCodeLength = 8                      // 34 bits, which lockFor's kin makes out of reach
+	userCodeLength = 8                      // 34 bits, and few guesses
 	maxClient      = 100                    // bytes of what a program calls itself
 )
 
@@ -35,7 +35,7 @@ func (s *Service) BeginDevice(ctx context.Context, client, from string) (weft.De
 		if weft.KindOf(err) == weft.Conflict {
 			continue
 		}
-		codes.UserCode = d.UserCode[:userCodeLength/2] + "-" + d.UserCode[userCodeLength/2:]
+		codes.UserCode = shownCode(d.UserCode)
 		return codes, err
 	}
 }
@@ -62,9 +62,22 @@ func readUserCode(typed string) string {
 	}, strings.ToUpper(typed))
 }
 
-// FindDevice returns the sign-in that waits under the code that somebody has typed.
-// NotFound if there is none; guessing is limited.
+// shownCode is a code as people read it best.
+func shownCode(code string) string {
+	return code[:userCodeLength/2] + "-" + code[userCodeLength/2:]
+}
+
+// FindDevice returns the sign-in that waits under the code that somebody has typed, with
+// the code as it is shown. NotFound if there is none; guessing is limited.
 func (s *Service) FindDevice(ctx context.Context, typed, from string) (weft.Device, error) {
+	d, err := s.findDevice(ctx, typed, from)
+	if err == nil {
+		d.UserCode = shownCode(d.UserCode)
+	}
+	return d, err
+}
+
+func (s *Service) findDevice(ctx context.Context, typed, from string) (weft.Device, error) {
 	if err := s.fails.take(from); err != nil {
 		return weft.Device{}, err
 	}
@@ -77,7 +90,7 @@ func (s *Service) FindDevice(ctx context.Context, typed, from string) (weft.Devi
 
 // DecideDevice lets a program in as p, or turns it away.
 func (s *Service) DecideDevice(ctx context.Context, p weft.Principal, typed, from string, allow bool) error {
-	d, err := s.FindDevice(ctx, typed, from)
+	d, err := s.findDevice(ctx, typed, from)
 	if err == nil {
 		err = s.store.DecideDevice(ctx, d.UserCode, p.ID, allow)
 	}

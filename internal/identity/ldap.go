@@ -148,6 +148,19 @@ func (d *directory) signIn(ctx context.Context, name, password string) (Person, 
 	return d.person(e, groups)
 }
 
+// reach connects, and signs in as who looks for people.
+func (d *directory) reach(ctx context.Context) error {
+	c, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if d.BindTemplate != "" {
+		return nil
+	}
+	return d.bindReader(c)
+}
+
 var errNobody = errors.New("no entry, or several, have that name")
 
 // dial connects to the first directory that answers.
@@ -215,14 +228,8 @@ func (d *directory) bindAtOnce(c *ldap.Conn, name, password string) (*ldap.Entry
 // searchAndBind looks for the person as the directory lets BindDN, and then binds as
 // the one entry that was found.
 func (d *directory) searchAndBind(c *ldap.Conn, name, password string) (*ldap.Entry, []string, error) {
-	var err error
-	if d.BindDN == "" {
-		err = c.UnauthenticatedBind("")
-	} else {
-		err = c.Bind(d.BindDN, d.password)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("bind as %q: %s", d.BindDN, err) // not %w: this is not the person's own mistake
+	if err := d.bindReader(c); err != nil {
+		return nil, nil, err
 	}
 	e, err := d.find(c, d.BaseDN, ldap.ScopeWholeSubtree, d.filter(name))
 	if err != nil {
@@ -233,6 +240,20 @@ func (d *directory) searchAndBind(c *ldap.Conn, name, password string) (*ldap.En
 		return nil, nil, err
 	}
 	return e, groups, c.Bind(e.DN, password)
+}
+
+// bindReader binds as who looks for people.
+func (d *directory) bindReader(c *ldap.Conn) error {
+	var err error
+	if d.BindDN == "" {
+		err = c.UnauthenticatedBind("")
+	} else {
+		err = c.Bind(d.BindDN, d.password)
+	}
+	if err != nil {
+		return fmt.Errorf("bind as %q: %s", d.BindDN, err) // not %w: this is not the person's own mistake
+	}
+	return nil
 }
 
 // find returns the one entry that a filter matches.

@@ -40,13 +40,27 @@ const (
 	hashSize = 32
 )
 
+// A crowd lets some in at once and lets some wait; the rest is sent away.
+type crowd struct{ inside, all chan struct{} }
+
+func newCrowd(inside, waiting int) crowd {
+	return crowd{make(chan struct{}, inside), make(chan struct{}, inside+waiting)}
+}
+
+// enter waits for room. leave is to be called if there is no error.
+func (c crowd) enter() (leave func(), err error) {
+	select {
+	case c.all <- struct{}{}:
+	default:
+		return nil, weft.Errorf(weft.Unavailable, "too many people are signing in just now").WithAdvice("try again in a moment")
+	}
+	c.inside <- struct{}{}
+	return func() { <-c.inside; <-c.all }, nil
+}
+
 // hashing bounds how many hashes are made at once, and so the memory that guessing can
-// take: each needs 19 MiB. It belongs to the process, as its memory does. queued bounds
-// how many wait for their turn.
-var (
-	hashing = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
-	queued  = make(chan struct{}, 256)
-)
+// take: each needs 19 MiB. It belongs to the process, as its memory does.
+var hashing = newCrowd(max(2, runtime.GOMAXPROCS(0)), 256)
 
 // HashPassword returns the form in which a password is stored, with the costs that it was
 // made with. Passwords that are too short or too long are Invalid.
@@ -94,13 +108,11 @@ func outdated(hash string) bool {
 
 // hash computes argon2id when it is its turn.
 func (p params) hash(password string, salt []byte, size uint32) ([]byte, error) {
-	select {
-	case queued <- struct{}{}:
-	default:
-		return nil, weft.Errorf(weft.Unavailable, "too many people are signing in just now").WithAdvice("try again in a moment")
+	leave, err := hashing.enter()
+	if err != nil {
+		return nil, err
 	}
-	hashing <- struct{}{}
-	defer func() { <-hashing; <-queued }()
+	defer leave()
 	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.lanes, size), nil
 }
 

@@ -2,8 +2,8 @@ package identity
 
 import (
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/crypto/argon2"
 
@@ -81,19 +81,35 @@ func TestDamagedHashesLetNobodyIn(t *testing.T) {
 
 func TestGuessingTakesTurns(t *testing.T) {
 	t.Parallel()
-	h := hashOf(t, "a password")
-	var wait sync.WaitGroup
-	for range 4 * cap(hashing) {
-		wait.Go(func() {
-			if n := len(hashing); n > cap(hashing) {
-				t.Errorf("%d at once", n)
-			}
-			if err := CheckPassword(h, "guess guess"); weft.KindOf(err) != weft.Unauthenticated {
-				t.Error(err)
-			}
-		})
-	}
-	wait.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(2, 3)
+		inside, sentAway := 0, 0
+		var leaves []func()
+		for range 6 {
+			go func() {
+				leave, err := c.enter()
+				if weft.KindOf(err) == weft.Unavailable {
+					sentAway++
+					return
+				}
+				inside++
+				leaves = append(leaves, leave)
+			}()
+			synctest.Wait()
+		}
+		if inside != 2 || sentAway != 1 {
+			t.Errorf("%d are inside, %d were sent away", inside, sentAway)
+		}
+		for len(leaves) > 0 {
+			leave := leaves[0]
+			leaves = leaves[1:]
+			leave()
+			synctest.Wait()
+		}
+		if inside != 5 {
+			t.Errorf("%d had their turn", inside)
+		}
+	})
 }
 
 func BenchmarkCheckPassword(b *testing.B) {

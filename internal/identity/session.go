@@ -56,6 +56,24 @@ func (s *Service) Providers() []weft.SignInProvider {
 	return all
 }
 
+// Reach asks the systems that the settings name whether they are there, and returns what
+// is wrong by their names. Nobody's sign-in waits for it.
+func (s *Service) Reach(ctx context.Context) map[string]error {
+	now := s.now.Load()
+	wrong := map[string]error{}
+	for _, p := range now.providers {
+		if _, err := p.discover(ctx); err != nil {
+			wrong["the OpenID provider "+p.Name] = err
+		}
+	}
+	if now.directory != nil {
+		if err := now.directory.reach(ctx); err != nil {
+			wrong["the directory"] = err
+		}
+	}
+	return wrong
+}
+
 // URL returns the address by which browsers reach this server, "" if each request says.
 func (s *Service) URL() string { return s.now.Load().SignIn.URL }
 

@@ -45,7 +45,7 @@ func (g *Guard) Authenticate(r *http.Request) (weft.Principal, error) {
 			return p, err
 		}
 		return weft.Principal{}, weft.Errorf(weft.Unauthenticated, "this server wants to know who is asking").
-			WithAdvice("send a token: the serving user's is in the file admin.token of the state directory; set WEFT_TOKEN to it, " +
+			WithAdvice("sign in: `weft login`; or send a token: the serving user's is in the file admin.token of the state directory; set WEFT_TOKEN to it, " +
 				"or write it into the apiRoot of a knit profile, like https://weft:TOKEN@host/api")
 	}
 	p, err := g.principals.PrincipalByToken(r.Context(), HashToken(token), addressOf(r))

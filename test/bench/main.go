@@ -52,6 +52,7 @@ var groups = []group{
 	{"small-files", measureSmallFiles},
 	{"large-file", measureLargeFile},
 	{"start", measureStart},
+	{"sign-in", measureSignIn},
 	{"scale", measureScale},
 }
 
