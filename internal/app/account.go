@@ -29,15 +29,14 @@ func firstPassword(ctx context.Context, s *store.Store) (string, error) {
 	return password, nil
 }
 
-// announce says that the server is ready, and, once, what signs the administrator in.
+// announce says that the server is ready, and, once, what signs the administrator in. All
+// of it is one write: whoever reads a pipe may close it behind the first line.
 func announce(w io.Writer, p *process) error {
-	if _, err := fmt.Fprintf(w, "weft is ready at %s\n", p.url); err != nil {
-		return err
+	text := fmt.Sprintf("weft is ready at %s\n", p.url)
+	if p.password != "" {
+		text += fmt.Sprintf("sign in as admin with the password %s\nthis password is shown now and never again; `weft user password admin` sets another\n", p.password)
 	}
-	if p.password == "" {
-		return nil
-	}
-	_, err := fmt.Fprintf(w, "sign in as admin with the password %s\nthis password is shown now and never again; `weft user password admin` sets another\n", p.password)
+	_, err := io.WriteString(w, text)
 	return err
 }
 
