@@ -126,7 +126,7 @@ func May(p Principal, v Verb, o Object) error {
 	case o.Project.IsZero() || !known:
 		return Errorf(Forbidden, "%s may not %s the %s: that takes a system administrator%s", p.Name, v, objectName(o), p.lessened())
 	case p.RoleIn(o.Project) < role:
-		return Errorf(Forbidden, "%s may not %s %s in this project: that takes the role %s%s", p.Name, v, o.Kind, role, p.roleNow(o.Project))
+		return Errorf(Forbidden, "%s may not %s %s in this project: that takes the role %s%s", p.Name, v, objectName(o), role, p.roleNow(o.Project))
 	}
 	return nil
 }
@@ -195,8 +195,11 @@ func (p Principal) lessened() string {
 }
 
 func objectName(o Object) string {
-	if o.Kind == "system" {
+	switch o.Kind {
+	case "system", "data", "audit":
 		return o.Kind
+	case "search":
+		return "searches"
 	}
 	return o.Kind + "s"
 }

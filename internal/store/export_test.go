@@ -80,3 +80,14 @@ func (s *Store) ManyData(ctx context.Context, ids []weft.DataID) ([]weft.DataID,
 	}
 	return found, err
 }
+
+// Touched waits until it is stored which credentials are in use.
+func (s *Store) Touched() { s.access.touches.Wait() }
+
+// Exec runs a statement.
+func (s *Store) Exec(ctx context.Context, statement string) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, statement)
+		return err
+	})
+}

@@ -118,12 +118,12 @@ func (t *tx) apply(ctx context.Context, m migration) error {
 
 var sqlComment = regexp.MustCompile(`--[^\n]*`)
 
-// statements cuts a script at its semicolons. Migrations hold none inside of texts.
+// statements cuts a script at its semicolons. Those inside of a statement are ¶.
 func statements(script string) []string {
 	var out []string
 	for st := range strings.SplitSeq(sqlComment.ReplaceAllString(script, ""), ";") {
 		if st = strings.TrimSpace(st); st != "" {
-			out = append(out, st)
+			out = append(out, strings.ReplaceAll(st, "¶", ";"))
 		}
 	}
 	return out

@@ -150,38 +150,54 @@ func (s *Store) DeleteProject(ctx context.Context, id weft.ProjectID) error {
 	return nil
 }
 
+// What a project has by its column "project": some of it must be gone before the project
+// is removed, some goes with it, and some tells of it afterwards.
+var (
+	projectHolds = []struct{ table, where, what, advice string }{
+		{"run", "", "runs", "`weft run rm` removes them, and their data"},
+		{"data", "", "data", "`weft run rm` removes them with their runs"},
+		{"image_manifest", "", "images", "`weft image rm` removes them"},
+		{"plan", " AND state <> 2 AND name NOT LIKE 'knit#%'", "plans", "`weft plan rm` removes them"},
+	}
+	projectOwns = []string{
+		"member", "group_role", "token", "favourite", "note", "search", "secret", "notify_rule", "data_share", "push_key", "plan_revision",
+		"change", "image_tag", "image_ref", "repo_blob", "plan",
+	}
+	projectRemembered = []string{"event", "audit"}
+)
+
 func (t *tx) deleteProject(ctx context.Context, id, home weft.ProjectID) error {
 	p, err := t.lockProject(ctx, id)
 	if err != nil {
 		return err
 	}
-	for _, left := range []struct{ what, query, advice string }{
-		{"runs", "SELECT 1 FROM run WHERE project = $1 LIMIT 1", "`weft run rm` removes them, and their data"},
-		{"data", "SELECT 1 FROM data WHERE project = $1 LIMIT 1", "`weft run rm` removes them with their runs"},
-		{"images", "SELECT 1 FROM image_manifest WHERE project = $1 LIMIT 1", "`weft image rm` removes them"},
-		{"plans", "SELECT 1 FROM plan WHERE project = $1 AND name = '' LIMIT 1", "`weft plan rm` removes them"},
-	} {
-		found, err := t.row(ctx, left.query, []any{id}, new(int64))
+	for _, h := range projectHolds {
+		found, err := t.row(ctx, "SELECT 1 FROM "+h.table+" WHERE project = $1"+h.where+" LIMIT 1", []any{id}, new(int64))
 		if err != nil {
 			return err
 		}
 		if found {
-			return weft.Errorf(weft.Conflict, "there are %s left in the project %s", left.what, p.Name).WithAdvice("%s", left.advice)
+			return weft.Errorf(weft.Conflict, "there are %s left in the project %s", h.what, p.Name).WithAdvice("%s", h.advice)
 		}
 	}
 	if _, err := t.exec(ctx, "UPDATE principal SET home = $1 WHERE home = $2", home, id); err != nil {
 		return err
 	}
 	for _, statement := range []string{
-		"DELETE FROM member WHERE project = $1", "DELETE FROM group_role WHERE project = $1", "DELETE FROM token WHERE project = $1", "DELETE FROM repo_blob WHERE project = $1",
-		"DELETE FROM note WHERE project = $1", "DELETE FROM favourite WHERE project = $1", "DELETE FROM search WHERE project = $1",
-		"DELETE FROM change WHERE project = $1", "DELETE FROM plan WHERE project = $1", "DELETE FROM project WHERE id = $1",
+		"DELETE FROM plan_input WHERE plan IN (SELECT id FROM plan WHERE project = $1)",
+		"DELETE FROM notice WHERE rule IN (SELECT id FROM notify_rule WHERE project = $1)",
 	} {
 		if _, err := t.exec(ctx, statement, id); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, table := range projectOwns {
+		if _, err := t.exec(ctx, "DELETE FROM "+table+" WHERE project = $1", id); err != nil {
+			return err
+		}
+	}
+	_, err = t.exec(ctx, "DELETE FROM project WHERE id = $1", id)
+	return err
 }
 
 // Members returns who has a role in a project, by name; or, if project is zero, the

@@ -331,6 +331,10 @@ func (s *Store) SetFirstPassword(ctx context.Context, passwordHash string) (bool
 	return set, nil
 }
 
+// userOwns are the tables from which a user who is deleted goes, beside what
+// endCredentials takes.
+var userOwns = []string{"member", "group_role", "identity", "favourite"}
+
 // DeleteUser removes an account with its memberships, tokens and sessions. What it did
 // stays, under its id.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
@@ -348,8 +352,12 @@ func (s *Store) DeleteUser(ctx context.Context, name string) error {
 		if err := t.endCredentials(ctx, u.ID); err != nil {
 			return err
 		}
-		for _, statement := range []string{"DELETE FROM member WHERE principal = $1", "DELETE FROM group_role WHERE principal = $1", "DELETE FROM identity WHERE principal = $1",
-			"DELETE FROM favourite WHERE principal = $1", "DELETE FROM search WHERE owner = $1 AND shared = 0", "DELETE FROM principal WHERE id = $1"} {
+		for _, table := range userOwns {
+			if _, err := t.exec(ctx, "DELETE FROM "+table+" WHERE principal = $1", u.ID); err != nil {
+				return err
+			}
+		}
+		for _, statement := range []string{"DELETE FROM search WHERE owner = $1 AND shared = 0", "DELETE FROM principal WHERE id = $1"} {
 			if _, err := t.exec(ctx, statement, u.ID); err != nil {
 				return err
 			}

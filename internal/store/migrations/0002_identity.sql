@@ -87,3 +87,4 @@ CREATE TABLE audit (
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_project ON audit (project, seq);
 CREATE INDEX audit_principal ON audit (principal, seq);
+{{only_added}};
