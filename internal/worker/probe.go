@@ -14,6 +14,7 @@ const ProbeFile = "probe.json"
 type Probe struct {
 	Memory int64 // limit in bytes; 0 is none
 	Quota  int64 // CPU time, in thousandths of a processor; 0 is unlimited
+	Mapped bool  // root in the container is somebody else outside
 }
 
 // RunProbe is the main function of "weft worker probe DIR", which a server runs in a
@@ -22,7 +23,7 @@ func RunProbe(args []string) int {
 	if len(args) != 1 {
 		return 2
 	}
-	b, err := json.Marshal(Probe{Memory: memoryLimit(), Quota: cpuQuota()})
+	b, err := json.Marshal(Probe{Memory: memoryLimit(), Quota: cpuQuota(), Mapped: mapped()})
 	if err == nil {
 		err = os.WriteFile(args[0]+"/"+ProbeFile, b, 0o600)
 	}
@@ -54,4 +55,11 @@ func cpuQuota() int64 {
 		return 0
 	}
 	return quota * 1000 / period
+}
+
+// mapped reports whether the users of this container have other numbers outside.
+func mapped() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(b))
+	return err == nil && len(f) > 2 && (f[0] != "0" || f[1] != "0")
 }

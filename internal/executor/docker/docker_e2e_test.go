@@ -129,6 +129,7 @@ func engine(t *testing.T, args ...string) string {
 type world struct {
 	exectest.WorkPlaces
 	network string
+	host    string
 
 	mu     sync.Mutex
 	images map[weft.Digest]exectest.Image
@@ -137,7 +138,7 @@ type world struct {
 
 // newWorld returns nil where there is no engine: in the process that starts them.
 func newWorld(t testing.TB) *world {
-	w := &world{WorkPlaces: exectest.WorkPlaces{Dir: t.TempDir()}, images: map[weft.Digest]exectest.Image{}, network: "none"}
+	w := &world{WorkPlaces: exectest.WorkPlaces{Dir: t.TempDir()}, images: map[weft.Digest]exectest.Image{}, network: "none", host: os.Getenv(envHost)}
 	t.Cleanup(func() {
 		if w.open != nil {
 			if err := w.open.Close(); err != nil {
@@ -162,7 +163,7 @@ func (w *world) Open(t testing.TB) executor.Executor {
 	}
 	var err error
 	w.open, err = docker.New(t.Context(), docker.Options{
-		Dir: filepath.Join(w.Dir, "runs"), Places: w, Images: imagesOf{w}, Host: os.Getenv(envHost), Program: os.Getenv(envWeft),
+		Dir: filepath.Join(w.Dir, "runs"), Places: w, Images: imagesOf{w}, Host: w.host, Program: os.Getenv(envWeft),
 		Network: w.network, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -49,3 +49,9 @@ func answered(err error) bool {
 func idle(err error) bool {
 	return errdefs.IsNotFound(err) || errdefs.IsConflict(err) || err != nil && strings.Contains(err.Error(), "state improper")
 }
+
+// taken reports whether the engine has a container of that name. Docker says so by a code of
+// its own, Podman in words.
+func taken(err error) bool {
+	return errdefs.IsConflict(err) || err != nil && strings.Contains(err.Error(), "already in use")
+}

@@ -45,7 +45,8 @@ func (e *Executor) look(ctx context.Context, a weft.Attempt) (executor.Seen, err
 		if running, err := worker.Read[worker.Running](e.run(a), worker.FileRunning); err == nil {
 			seen.Started = running.Started
 		}
-		return seen, nil
+		// A start that a former Executor asked for may have come to pass only now.
+		return seen, e.tend(a)
 	}
 	if seen, ok := e.recorded(a, r); ok { // meanwhile
 		return seen, nil

@@ -49,11 +49,16 @@ const probePatience = time.Minute
 func (e *Executor) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	if err := e.ask(ctx); err != nil {
+	now, err := e.trial(ctx)
+	if err != nil {
 		return err
 	}
-	if e.tried() {
+	if t, err := worker.Read[trial](e.options.Dir, fileTrial); err == nil && t.same(now) {
+		e.facts = t.Facts
 		return nil
+	}
+	if err := e.ask(ctx); err != nil {
+		return err
 	}
 	image, err := e.loadProbe(ctx)
 	if err != nil {
@@ -74,29 +79,43 @@ func (e *Executor) probe(ctx context.Context) error {
 	case seen.Code != 0:
 		return weft.Errorf(weft.Unavailable, "the container engine at %s cannot run containers as needed: %s", e.options.Host, strings.TrimPrefix(seen.Message, "cannot start: "))
 	}
+	e.facts.Rootless = found.Mapped
 	e.facts.LimitsMemory = e.facts.LimitsMemory && found.Memory > 0 && found.Memory <= 2*probeMemory
 	e.facts.LimitsCPU = e.facts.LimitsCPU && found.Quota > 0 && found.Quota <= 2*probeCPU
-	return worker.Write(e.options.Dir, fileTrial, trial{e.facts, e.program, bootID()}, false)
+	now.Facts = e.facts
+	return worker.Write(e.options.Dir, fileTrial, now, false)
 }
 
 // A trial is what came of trying an engine, for the next start of the server. It holds for
-// the same engine and the same program until the machine is started anew.
+// the same engine and the same program until one of them is started anew or a day is over.
 type trial struct {
-	Facts   Facts
-	Program string
-	Boot    string
+	Facts                            Facts
+	Host, Socket, API, Program, Boot string
+	At                               time.Time
 }
 
-const fileTrial = "trial.json"
+const (
+	fileTrial = "trial.json"
+	trialAge  = 24 * time.Hour
+)
 
-// tried reports whether the engine was found to work before, and takes over what was found.
-func (e *Executor) tried() bool {
-	t, err := worker.Read[trial](e.options.Dir, fileTrial)
-	if err != nil || t.Program != e.program || t.Boot != bootID() || t.Facts.Engine != e.facts.Engine || t.Facts.Host != e.facts.Host {
-		return false
+// trial returns what tells one trial from another, without facts.
+func (e *Executor) trial(ctx context.Context) (trial, error) {
+	ping, err := e.engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	if err != nil {
+		return trial{}, e.trouble("reach the container engine", err)
 	}
-	e.facts = t.Facts
-	return true
+	t := trial{Host: e.options.Host, API: ping.APIVersion, Program: e.program, Boot: bootID(), At: time.Now()}
+	var s unix.Stat_t
+	if unix.Stat(strings.TrimPrefix(t.Host, "unix://"), &s) == nil { // an engine that was restarted makes another
+		t.Socket = fmt.Sprint(s.Dev, s.Ino, s.Ctim)
+	}
+	return t, nil
+}
+
+func (t trial) same(now trial) bool {
+	return t.Host == now.Host && t.Socket == now.Socket && t.API == now.API && t.Program == now.Program && t.Boot == now.Boot &&
+		now.At.Sub(t.At) < trialAge && now.At.After(t.At)
 }
 
 // bootID tells one start of the machine from another.
@@ -130,9 +149,6 @@ func (e *Executor) ask(ctx context.Context) error {
 		if strings.HasPrefix(c.Name, podman) {
 			e.facts.Engine = podman + " " + version.Version
 		}
-	}
-	for _, option := range info.SecurityOptions {
-		e.facts.Rootless = e.facts.Rootless || strings.Contains(option, "name=rootless")
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (e *Executor) create(ctx context.Context, r record) error {
 	for again := true; ; again = false {
 		_, err := e.engine.ContainerCreate(ctx, r.Create)
 		switch {
-		case err == nil || errdefs.IsConflict(err): // its name is the attempt's
+		case err == nil || taken(err): // its name is the attempt's
 			return nil
 		case errdefs.IsNotFound(err) && again: // somebody removed the image
 			if _, err := e.image(ctx, r.Image); err != nil {

@@ -129,11 +129,32 @@ func probe(what string, args []string) error {
 		_, err := os.StartProcess(os.Args[0], []string{os.Args[0], "stubborn", "after", "1h"}, attr)
 		fmt.Println("started")
 		return err
+	case "hostile": // puts links in the place of what its container shares with the server
+		return hostile(args[0])
 	case "spin": // until stopped; tells how much processor time it got
 		return spin(args[0])
 	default:
 		return fmt.Errorf("no probe %q", what)
 	}
+	return nil
+}
+
+// hostile waits for SIGTERM, so that the server has time to fall for it.
+func hostile(target string) error {
+	const dir = "/.weft/run/"
+	for _, name := range []string{"exit.json", "running.json", "orders", "worker.log", "handed.tmp", "../log"} {
+		_ = os.Remove(dir + name) // a mount cannot be removed
+		if err := os.Symlink(target, dir+name); err != nil && !os.IsExist(err) {
+			return err
+		}
+	}
+	if err := syscall.Mkfifo(dir+"stop.json", 0o666); err != nil {
+		return err
+	}
+	fmt.Println("done")
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	<-term
 	return nil
 }
 
