@@ -23,9 +23,9 @@ identify() {
 # A limit that the engine cannot raise must not be asked for.
 files=$(ulimit -Hn); [ "$files" != unlimited ] || files=1048576
 
-# private runs a command in a mount namespace that has the user, and nobody else has.
+# private runs a command, or becomes it with run=exec, in a mount namespace that has the user, and nobody else has.
 private() {
-  unshare --mount --propagation private bash -c '
+  ${run:-} unshare --mount --propagation private bash -c '
     dir=$1 uid=$2; shift 2
     for f in passwd group subuid subgid; do [ ! -e "$dir/etc/$f" ] || { [ -e "/etc/$f" ] || touch "/etc/$f"; mount --bind "$dir/etc/$f" "/etc/$f"; }; done
     exec "$@"' - "$dir" "$uid" "$@"
@@ -108,6 +108,7 @@ case ${1:-} in
   as)
     identify "$2"
     shift 2
+    run=exec # so that signals reach the command
     as_user "$@" ;;
   restart)
     identify "$2"

@@ -28,6 +28,9 @@ const repository = "../.."
 // built makes the program and the images of the digits example once.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "weft-e2e-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // some servers are not root
+	}
 	if err != nil {
 		return "", err
 	}
@@ -68,6 +71,7 @@ type machine struct {
 	state string
 	home  string
 	args  []string
+	user  string // directory of a container engine whose user the server is; "": root
 	cmd   *exec.Cmd
 	log   *bytes.Buffer
 	url   string
@@ -88,6 +92,13 @@ func newMachineOn(t testing.TB, state string, args ...string) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{t: t, built: dir, state: state, home: t.TempDir(), args: args, log: &bytes.Buffer{}}
+	return m.open()
+}
+
+// open starts the server for the first time.
+func (m *machine) open() *machine {
+	t := m.t
+	t.Helper()
 	t.Cleanup(func() {
 		if m.cmd != nil {
 			m.kill()
@@ -106,6 +117,9 @@ func (m *machine) start() {
 	m.t.Helper()
 	args := append([]string{"serve", "--state", m.state, "--listen", "127.0.0.1:0", "--log-level", "warn"}, m.args...)
 	m.cmd = exec.Command(m.built+"/weft", args...)
+	if m.user != "" {
+		m.cmd = exec.Command(repository+"/test/engine.sh", append([]string{"as", m.user, m.built + "/weft"}, args...)...)
+	}
 	m.cmd.Env = append(os.Environ(), "HOME="+m.home)
 	m.cmd.Stderr = m.log
 	out, err := m.cmd.StdoutPipe()
