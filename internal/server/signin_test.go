@@ -24,7 +24,8 @@ const testPassword = "correct horse battery"
 type entrance struct {
 	*testing.T
 	*Server
-	db *store.Store
+	db  *store.Store
+	log *testLog
 }
 
 func newEntrance(t *testing.T) *entrance {
@@ -53,7 +54,20 @@ func newEntrance(t *testing.T) *entrance {
 	}
 	guard := NewGuard(db, nil)
 	guard.AcceptSessions(db)
-	return &entrance{t, newServer(t, Config{Guard: guard, SignIn: signIn}), db}
+	e := &entrance{t, newServer(t, Config{Guard: guard, SignIn: signIn}), db, &testLog{}}
+	e.Server.log = slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	t.Cleanup(func() { e.unsaid(testPassword, "guess guess") })
+	return e
+}
+
+// unsaid checks that secrets are not in the log.
+func (e *entrance) unsaid(secrets ...string) {
+	e.Helper()
+	for _, secret := range secrets {
+		if secret == "" || strings.Contains(e.log.String(), secret) {
+			e.Errorf("the log has %q", secret)
+		}
+	}
 }
 
 // A browser keeps cookies and says where its requests come from.
@@ -133,6 +147,7 @@ func TestABrowserSignsInAndOut(t *testing.T) {
 		expect(t, "the form again", b.do("/sign-in?next=%2Fdevice", nil), 303, "/device", "")
 		former := *c
 		expect(t, "signed in again", b.signIn(""), 303, "/account", "")
+		e.unsaid(former.Value, b.cookies[name].Value)
 		if b.cookies[name].Value == former.Value {
 			t.Error("the session is the same")
 		}
@@ -334,6 +349,7 @@ func TestAProgramIsLetInWithABrowser(t *testing.T) {
 	if state != "" || token.TokenType != "Bearer" || token.ExpiresIn <= 0 {
 		t.Fatalf("%q %+v", state, token)
 	}
+	e.unsaid(token.AccessToken, d.DeviceCode)
 	if _, state := poll(); state != "expired_token" {
 		t.Errorf("again: %q", state)
 	}
