@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest":   {".", "internal/store"},
 	"internal/content":           {".", "api"},
 	"internal/registry":          {".", "internal/content"},
+	"internal/importer":          {".", "internal/content", "internal/egress"}, // decision 23
 	"internal/executor":          {"."},
 	"internal/executor/exectest": {".", "internal/executor"},
 	"internal/executor/runc":     {".", "internal/executor", "internal/worker"}, // decision 6

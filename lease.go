@@ -31,6 +31,7 @@ type Push struct {
 	Tags    Tags
 	Tree    Tree
 	Pin     string // holds the tree until this is recorded
+	Origin  Origin // of an import: where it came from, but for At and By
 	At      time.Time
 }
 

@@ -9,6 +9,8 @@ type Lineage struct {
 	Data  []Data
 	Runs  []Run
 	Plans map[PlanID]Plan // of the Runs
+
+	Origins map[DataID]Origin // of what was imported
 }
 
 // A LineageQuery asks for the Lineage of a Data. Depth counts steps from Data to

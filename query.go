@@ -60,6 +60,7 @@ type RunView struct {
 // could.
 type DataView struct {
 	Data        Data
+	Origin      *Origin // of an imported Data, when it alone was asked for
 	Upstream    RunView // without its own position
 	Downstreams []Use
 	Nominations []Nomination

@@ -11,6 +11,8 @@ type DataDetail struct {
 	Digest string `json:"digest,omitempty" doc:"of the manifest; equal content has equal digests; absent until the content is there"`
 	Files  int64  `json:"files,omitempty" doc:"number of regular files"`
 	Bytes  int64  `json:"bytes,omitempty" doc:"sum of their sizes"`
+
+	Origin *Origin `json:"origin,omitempty" doc:"where it came from, if it was imported; absent in lists"`
 }
 
 // A DataSource is the output (Mountpoint) or the log of the run that made a data.
@@ -57,6 +59,8 @@ type LineageData struct {
 	KnitID string `json:"knitId" doc:"its id"`
 	Tags   []Tag  `json:"tags" doc:"sorted, with the system's"`
 	RunID  string `json:"runId" doc:"of the run that made it"`
+
+	Origin *Origin `json:"origin,omitempty" doc:"where it came from, if it was imported"`
 }
 
 // A FileList is what a data consists of, sorted by path.

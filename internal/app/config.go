@@ -54,6 +54,7 @@ type Config struct {
 	PlainHTTP bool           `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
 	Proxies   []string       `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
 	Registry  RegistryConfig `koanf:"registry" yaml:"registry"`
+	Import    importConfig   `koanf:"import" yaml:"import"` // data that are somewhere already
 
 	SignIn identity.SignIn `koanf:"sign-in" yaml:"sign-in"` // how long sessions and tokens last
 	OIDC   identity.OIDC   `koanf:"oidc" yaml:"oidc"`       // OpenID providers by which people sign in
@@ -202,6 +203,8 @@ func (c Config) check() error {
 		return weft.Errorf(weft.Invalid, "run-limit: %d is not positive", c.RunLimit)
 	case c.CollectWait < 0:
 		return weft.Errorf(weft.Invalid, "collect-grace: %s is negative", c.CollectWait)
+	case c.Import.check(c.State) != nil:
+		return c.Import.check(c.State)
 	case c.Registry.KeepUntagged < 0 || c.Registry.KeepUnused < 0:
 		return weft.Errorf(weft.Invalid, "registry: a time to keep something is negative").WithAdvice("0 keeps it for ever")
 	case c.LogFormat != "text" && c.LogFormat != "json":

@@ -21,6 +21,7 @@ import (
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/identity"
+	"github.com/weft-dev/weft/internal/importer"
 	"github.com/weft-dev/weft/internal/notify"
 	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/registry"
@@ -48,13 +49,17 @@ type process struct {
 	layers   *registry.Layers
 	registry *registry.Handler
 	images   *registry.Images
-	executor executor.Executor
-	runner   runner // what the executor is
-	egress   *egress.Gate
-	before   *notify.Before
-	after    *notify.After
-	engine   *engine.Engine
-	server   *server.Server
+	importer *importer.Importer
+
+	importListener net.Listener   // for importers without a token; nil: there is none
+	anyImporter    weft.Principal // who those are
+	executor       executor.Executor
+	runner         runner // what the executor is
+	egress         *egress.Gate
+	before         *notify.Before
+	after          *notify.After
+	engine         *engine.Engine
+	server         *server.Server
 
 	checks   []operate.Check // for the doctor; p.check adds one
 	closers  []func() error
@@ -208,6 +213,9 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 	if err != nil {
 		return err
 	}
+	if err := p.openImport(ctx); err != nil {
+		return err
+	}
 	p.server = server.New(server.Config{
 		Guard:             guard,
 		Store:             p.store,
@@ -219,6 +227,7 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Passwords:         passwords{signIn},
 		Offer:             p.offer,
 		Registry:          p.registry,
+		Imports:           imports{p.importer, p.store},
 		Metrics:           metrics,
 		RegistryAddresses: p.addresses(),
 		RunLimit:          p.RunLimit,
@@ -267,6 +276,7 @@ func (p *process) run(ctx context.Context) error {
 	g.Go(func() error { return p.engine.Run(ctx) })
 	g.Go(func() error { return p.after.Run(ctx) })
 	p.accept(ctx, g, h)
+	p.runImports(ctx, g)
 	g.Go(func() error {
 		<-ctx.Done()
 		p.server.Drain()

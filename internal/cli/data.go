@@ -14,7 +14,7 @@ import (
 func newData(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "data", "Push, find, tag, trace and pull data",
-		newDataPush(c), newDataPull(c), newDataFind(c), newDataShow(c), newDataTag(c),
+		newDataPush(c), newDataPull(c), newDataImport(c), newDataImports(c), newDataFind(c), newDataShow(c), newDataTag(c),
 		newDataLineage(c), newDataLs(c), newDataCat(c), newDataVerify(c), newDataDiff(c), newNote(c, weft.SubjectData))
 	c.addTo(cmd)
 	return cmd
@@ -38,6 +38,9 @@ func (c *common) showData(w io.Writer, d api.DataDetail) error {
 	p.add("content", contentWords(d))
 	p.add("digest", d.Digest)
 	p.add("made by", c.runWords(st, d.Upstream.Run)+" at "+sourcePath(d.Upstream))
+	if d.Origin != nil {
+		p.add("from", originWords(*d.Origin))
+	}
 	for _, u := range d.Downstreams {
 		p.add("used by", c.runWords(st, u.Run)+" at "+printable(u.Mountpoint.Path))
 	}

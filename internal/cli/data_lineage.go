@@ -91,6 +91,9 @@ func lineageData(d api.LineageData, start bool) node {
 	if at, err := weft.ParseTime(tagValue(d.Tags, weft.KeyTimestamp)); err == nil {
 		n.lines = []string{localTime(at)}
 	}
+	if d.Origin != nil {
+		n.lines = append(n.lines, "from "+printable(d.Origin.URL))
+	}
 	return n
 }
 

@@ -63,7 +63,7 @@ func (d *Dir) adopt(ctx context.Context, pin string, until time.Time, root int, 
 	for _, e := range desc.files {
 		it := item{blob: weft.Blob{Digest: e.Digest, Size: e.Size}, exec: e.Executable()}
 		found := w.files[e.Path]
-		it.put = func(name string) error { return d.adoptFile(root, found, name, it.exec) }
+		it.put = func(name string) error { return d.adoptFile(root, found, name, it.exec, w.how) }
 		if err := b.add(ctx, it); err != nil {
 			return weft.Tree{}, err
 		}
@@ -99,7 +99,7 @@ func keepModes(name string, m *weft.Manifest) error {
 
 // adoptFile gives a file that was walked the name of an object. All is done to what was
 // opened, so that nothing depends on names that a program chose.
-func (d *Dir) adoptFile(root int, f *walked, name string, exec bool) error {
+func (d *Dir) adoptFile(root int, f *walked, name string, exec bool, how How) error {
 	fd, err := openBeneath(root, f.path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: f.path, Err: err}
@@ -113,8 +113,8 @@ func (d *Dir) adoptFile(root int, f *walked, name string, exec bool) error {
 	if !f.same(&s) {
 		return weft.Errorf(weft.Conflict, "file %q changed while it was being sealed", f.path)
 	}
-	if s.Nlink == 1 {
-		err := d.adoptInode(fd, &s, name, exec)
+	if s.Nlink == 1 && how != Copy {
+		err := d.adoptInode(fd, f, &s, name, exec, how)
 		if err == nil || !cannotLink(err) {
 			return err
 		}
@@ -123,7 +123,10 @@ func (d *Dir) adoptFile(root int, f *walked, name string, exec bool) error {
 }
 
 // adoptInode makes the file itself the object.
-func (d *Dir) adoptInode(fd int, s *unix.Stat_t, name string, exec bool) error {
+func (d *Dir) adoptInode(fd int, f *walked, s *unix.Stat_t, name string, exec bool, how How) error {
+	if how == Take && s.Dev != d.disk() {
+		return unix.EXDEV // before anything of it is changed
+	}
 	if s.Uid != uint32(os.Geteuid()) || s.Gid != uint32(os.Getegid()) {
 		if err := unix.Fchown(fd, os.Geteuid(), os.Getegid()); err != nil {
 			return &os.PathError{Op: "chown", Path: name, Err: err}
@@ -135,10 +138,44 @@ func (d *Dir) adoptInode(fd int, s *unix.Stat_t, name string, exec bool) error {
 	if err := unix.Fchmod(fd, uint32(modeOf(exec))); err != nil {
 		return &os.PathError{Op: "chmod", Path: name, Err: err}
 	}
+	if how == Take {
+		if err := nobodyWrites(fd, f); err != nil {
+			return err
+		}
+	}
 	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW); err != nil {
 		return &os.LinkError{Op: "link", Old: "", New: name, Err: err}
 	}
 	return nil
+}
+
+// nobodyWrites makes sure that what was hashed stays as it is, now that the file is not
+// writable any more.
+func nobodyWrites(fd int, f *walked) error {
+	err := still(fd)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return weft.Errorf(weft.Conflict, "somebody has file %q open for writing", f.path).WithAdvice("close it, and try again")
+	case err != nil: // no leases on this file system: a copy is safe
+		return unix.EXDEV
+	}
+	var s unix.Stat_t
+	if err := unix.Fstat(fd, &s); err != nil {
+		return &os.PathError{Op: "stat", Path: f.path, Err: err}
+	}
+	if !f.same(&s) {
+		return weft.Errorf(weft.Conflict, "file %q changed while it was being sealed", f.path)
+	}
+	return nil
+}
+
+// disk is the file system of the store; 0, which is none, if it cannot be told.
+func (d *Dir) disk() uint64 {
+	var s unix.Stat_t
+	if unix.Fstat(int(d.handle.Fd()), &s) != nil {
+		return 0
+	}
+	return s.Dev
 }
 
 // cannotLink tells that a file has to be copied: it lies elsewhere, or has flags such
@@ -154,7 +191,11 @@ func (d *Dir) adoptCopy(from *os.File, f *walked, name string, exec bool) error 
 		return err
 	}
 	h := sha256.New()
-	_, err = io.CopyBuffer(io.MultiWriter(to, h), onlyReader{from}, bufferFor(f.stat.Size))
+	if cloneFile(to, from) == nil {
+		_, err = io.CopyBuffer(h, onlyReader{to}, bufferFor(f.stat.Size))
+	} else {
+		_, err = io.CopyBuffer(io.MultiWriter(to, h), onlyReader{from}, bufferFor(f.stat.Size))
+	}
 	if err == nil && weft.Digest(h.Sum(nil)) != f.digest {
 		err = weft.Errorf(weft.Conflict, "file %q changed while it was being sealed", f.path)
 	}

@@ -31,6 +31,7 @@ type walk struct {
 	files    map[string]*walked // by path
 	problems problems
 	hash     *errgroup.Group
+	how      How
 }
 
 // A walked file was regular, and had these properties when it was read.

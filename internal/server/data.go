@@ -154,11 +154,18 @@ func writeLineage(w http.ResponseWriter, l weft.Lineage) error {
 	w.Header().Set("Content-Type", "application/json")
 	j, enc := newJSONWriter(w), newListEncoder()
 	j.raw(`{"start":` + quoted(l.Start.String()) + `,"data":`)
-	if err := array(j, l.Data, enc.lineageData); err != nil {
+	err := array(j, l.Data, func(b []byte, d weft.Data) []byte {
+		b = enc.lineageData(b, d)
+		if o, imported := l.Origins[d.ID]; imported {
+			b = append(appendValue(append(b[:len(b)-1], `,"origin":`...), wireOrigin(o)), '}')
+		}
+		return b
+	})
+	if err != nil {
 		return err
 	}
 	j.raw(`,"runs":`)
-	err := array(j, l.Runs, func(b []byte, r weft.Run) []byte {
+	err = array(j, l.Runs, func(b []byte, r weft.Run) []byte {
 		return enc.run(b, weft.RunView{Run: r, Plan: l.Plans[r.Plan]})
 	})
 	if err != nil {

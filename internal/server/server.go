@@ -29,6 +29,7 @@ type Config struct {
 	SignIn   SignIn                               // lets people in
 	Ready    func(context.Context) error          // optional: nil when the process can serve
 	Secrets  Secrets                              // optional: without it, projects can have none
+	Imports  Imports                              // brings in what is somewhere already
 	Registry http.Handler                         // optional: answers /v2/
 	Diagnose func(context.Context) []api.Finding  // optional: what is wrong with the system
 	Console  http.Handler                         // optional: answers what is not the API
@@ -97,6 +98,7 @@ func (s *Server) routes() {
 	s.runRoutes()
 	s.eventRoutes()
 	s.imageRoutes()
+	s.importRoutes()
 	s.markRoutes()
 	s.systemRoutes()
 	s.doctorRoutes()

@@ -302,6 +302,9 @@ func wireData(v weft.DataView) api.DataDetail {
 	if !v.Data.Tree.IsZero() {
 		d.Digest = v.Data.Tree.String()
 	}
+	if v.Origin != nil {
+		d.Origin = wireOrigin(*v.Origin)
+	}
 	for i, use := range v.Downstreams {
 		d.Downstreams[i] = api.DataUse{Mountpoint: wireMountpoint(use.Input.Path, use.Input.Tags), Run: wireRunSummary(use.Run)}
 	}

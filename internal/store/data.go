@@ -21,10 +21,18 @@ func (s *Store) Data(ctx context.Context, project weft.ProjectID, id weft.DataID
 			return notFound("data", id)
 		}
 		views, err := t.views(ctx, project, rows)
-		if err == nil {
-			v = views[0]
+		if err != nil {
+			return err
 		}
-		return err
+		v = views[0]
+		if v.Upstream.Plan.Name == weft.PlanImported {
+			origins, err := t.origins(ctx, [][]byte{id[:]})
+			if o, ok := origins[id]; ok {
+				v.Origin = &o
+			}
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return weft.DataView{}, fmt.Errorf("find data: %w", err)

@@ -16,6 +16,9 @@ const nearDepth = 2
 // before the question, and so everything up to q.After.
 func (s *Store) Lineage(ctx context.Context, q weft.LineageQuery) (weft.Lineage, error) {
 	l, err := s.lineage(ctx, q)
+	if err == nil {
+		err = s.addOrigins(ctx, &l)
+	}
 	if err != nil {
 		return weft.Lineage{}, fmt.Errorf("trace lineage: %w", err)
 	}

@@ -50,6 +50,11 @@ func (t *tx) push(ctx context.Context, p weft.Push) error {
 	if _, err := t.insertRuns(ctx, []weft.Run{r}, map[weft.PlanID]weft.Plan{plan.ID: plan}); err != nil {
 		return err
 	}
+	return t.fillData(ctx, p)
+}
+
+// fillData makes a Data usable, with what was pushed.
+func (t *tx) fillData(ctx context.Context, p weft.Push) error {
 	tags, err := encodeTags(p.Tags)
 	if err != nil {
 		return err
@@ -57,6 +62,9 @@ func (t *tx) push(ctx context.Context, p weft.Push) error {
 	_, err = t.exec(ctx, "UPDATE data SET state = $1, ts = $2, tags = $3, tree = $4, files = $5, bytes = $6, epoch = "+epochNow+" WHERE id = $7",
 		dataUsable, storedTimestamp(p.At), tags, p.Tree.Digest, p.Tree.Files, p.Tree.Bytes, p.Data)
 	if err != nil {
+		return err
+	}
+	if err := t.addOrigin(ctx, p); err != nil {
 		return err
 	}
 	if err := t.addTags(ctx, p.Project, p.Data, p.Tags); err != nil {

@@ -16,6 +16,9 @@ func (s *Store) StopRun(ctx context.Context, project weft.ProjectID, id weft.Run
 		if err != nil {
 			return err
 		}
+		if p.Name == weft.PlanImported {
+			how.Fail = true // what is in its place so far is not known to be whole
+		}
 		next, err := r.Stop(how, p.Policy, t.now)
 		if err != nil {
 			return err
@@ -170,8 +173,10 @@ func (t *tx) discardOutputs(ctx context.Context, r weft.Run, by weft.PrincipalID
 	if err := t.addChanges(ctx, changes...); err != nil {
 		return err
 	}
-	if err := t.execByIDs(ctx, "DELETE FROM data WHERE id IN", raw(ids...), ""); err != nil {
-		return err
+	for _, table := range []string{"data WHERE id", "data_origin WHERE data"} {
+		if err := t.execByIDs(ctx, "DELETE FROM "+table+" IN", raw(ids...), ""); err != nil {
+			return err
+		}
 	}
 	return t.addEvents(ctx, events...)
 }
