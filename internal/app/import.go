@@ -152,13 +152,18 @@ func (s secrets) value(ctx context.Context, project weft.ProjectID, name string)
 	return string(plain), nil
 }
 
-const importPause = 5 * time.Second
+const (
+	importPause   = 5 * time.Second
+	importsAtOnce = 3
+)
 
 // runImports does imports, and answers the listener for importers without a token.
 func (p *process) runImports(ctx context.Context, g *errgroup.Group) {
-	g.Go(func() error {
-		return engine.Loop(ctx, p.log.With("loop", "import"), importPause, p.importer.Wake(), p.importer.Step)
-	})
+	for range importsAtOnce {
+		g.Go(func() error {
+			return engine.Loop(ctx, p.log.With("loop", "import"), importPause, p.importer.Wake(), p.importer.Step)
+		})
+	}
 	if p.importListener == nil {
 		return
 	}

@@ -97,8 +97,11 @@ func (b *bucket) fetch(ctx context.Context, j *job) (tree weft.Tree, version str
 
 // list returns the objects. Keys that end in / stand for directories, and hold nothing.
 func (b *bucket) list(ctx context.Context) ([]minio.ObjectInfo, error) {
+	ctx, alive, done := watch(ctx)
+	defer done()
 	var found []minio.ObjectInfo
 	for o := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix, Recursive: true}) {
+		alive()
 		switch {
 		case o.Err != nil:
 			return nil, b.explain(o.Err)
@@ -122,7 +125,9 @@ func (b *bucket) object(ctx context.Context, take func(context.Context, string, 
 			return fmt.Errorf("ask for object: %w", err)
 		}
 	}
-	r, err := b.client.GetObject(ctx, b.name, o.Key, options)
+	watched, alive, done := watch(ctx)
+	defer done()
+	r, err := b.client.GetObject(watched, b.name, o.Key, options)
 	if err != nil {
 		return b.explain(err)
 	}
@@ -131,7 +136,7 @@ func (b *bucket) object(ctx context.Context, take func(context.Context, string, 
 	if o.Key == b.prefix {
 		name = path.Base(o.Key)
 	}
-	body := &brokenOff{r: r, host: b.host}
+	body := &brokenOff{r: r, host: b.host, alive: alive}
 	const readable = 0o644
 	err = take(ctx, name, readable, o.Size, body)
 	var answer minio.ErrorResponse

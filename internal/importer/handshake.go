@@ -70,6 +70,9 @@ func (im *Importer) End(ctx context.Context, project weft.ProjectID, by weft.Pri
 	pin := "import " + run.String()
 	tree, name, err := im.takeIn(ctx, pin, c.Subject)
 	if err != nil {
+		if weft.KindOf(err) == weft.Conflict { // of the files; the handshake itself can go on
+			err = weft.Errorf(weft.Invalid, "%s", inWords(err))
+		}
 		return weft.DataView{}, errors.Join(err, im.Store.Release(context.WithoutCancel(ctx), pin))
 	}
 	v, err := im.Store.EndImport(ctx, weft.Push{

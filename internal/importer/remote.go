@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/egress"
@@ -25,7 +26,9 @@ type page struct {
 func (im *Importer) remote(u *url.URL) (source, error) { return page{u}, nil }
 
 func (p page) fetch(ctx context.Context, j *job) (tree weft.Tree, version string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url.String(), nil)
+	watched, alive, done := watch(ctx)
+	defer done()
+	req, err := http.NewRequestWithContext(watched, http.MethodGet, p.url.String(), nil)
 	if err != nil {
 		return tree, "", weft.Errorf(weft.Invalid, "the URL cannot be asked for")
 	}
@@ -41,7 +44,7 @@ func (p page) fetch(ctx context.Context, j *job) (tree weft.Tree, version string
 	j.total.Store(max(resp.ContentLength, 0))
 	in := j.intake()
 	defer in.Close()
-	body := &brokenOff{r: resp.Body, host: p.url.Host}
+	body := &brokenOff{r: resp.Body, host: p.url.Host, alive: alive}
 	name := nameOf(p.url, resp)
 	if end, _ := isArchive(name); end == ".zip" {
 		err = j.unzip(ctx, in.Zip, resp.ContentLength, body)
@@ -137,15 +140,27 @@ func (w *roomy) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
+// stallFor is how long a place may send nothing.
+const stallFor = 2 * time.Minute
+
+// watch returns a context that ends when alive has not been called for long, until done is.
+func watch(ctx context.Context) (_ context.Context, alive func(), done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(stallFor, cancel)
+	return ctx, func() { timer.Reset(stallFor) }, func() { timer.Stop(); cancel() }
+}
+
 // A brokenOff reader tells a connection that ended early from an archive that is damaged.
 type brokenOff struct {
-	r    io.Reader
-	host string
-	err  error
+	r     io.Reader
+	host  string
+	alive func()
+	err   error
 }
 
 func (b *brokenOff) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
+	b.alive()
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = weft.Errorf(weft.Unavailable, "what came from %s broke off: %w", b.host, err).WithAdvice("try again")
 		err = b.err

@@ -91,6 +91,7 @@ func newCourt(t *testing.T) *court {
 			who, err := c.guard.Authorise(r, v, "image")
 			return who.Project, err
 		}})
+	c.Imports = importsOf(t, c.real, keys)
 	ours, theirs := c.makeProject(t, "ours"), c.makeProject(t, "theirs")
 	c.project = ours.ID
 	admin, err := c.store.User(t.Context(), "admin")
