@@ -8,19 +8,24 @@ import (
 	"github.com/weft-dev/weft"
 )
 
-// Who may do what is asked at every request, and changes seldom. So it is remembered,
-// for a second at most, and forgotten at once when this process changes it: a change by
-// another replica takes effect within that second.
+// Who may do what is asked at every request, and changes seldom. So it is remembered.
+// This process forgets it at once when it changes anything; for changes by another replica
+// it looks, at most a second later, whether the revision of all rights is still the same.
 const (
-	rememberFor = time.Second
+	lookEvery   = time.Second
+	rememberFor = time.Minute
 	rememberAll = 10_000      // entries; beyond that all is forgotten, which costs a query each
 	useEvery    = time.Minute // how exactly it is known when a credential was used last
 )
 
 // An access remembers principals by the hash of what they show, and projects by name.
 type access struct {
+	looking sync.Mutex // held by the one who looks
+
 	mu       sync.Mutex
-	era      int // bumped whenever all is forgotten
+	rev      int64     // of all rights, when they were looked at last
+	looked   time.Time // when that was
+	era      int       // bumped whenever all is forgotten
 	shown    map[[32]byte]shown
 	projects map[string]seenProject
 
@@ -53,29 +58,110 @@ func (a *access) forget() {
 	clear(a.projects)
 }
 
-// find returns what is known of a credential, by read if need be.
-func (a *access) find(hash [32]byte, now time.Time, read func() (shown, error)) (shown, error) {
+// drop makes one credential be read again.
+func (a *access) drop(hash [32]byte) {
 	a.mu.Lock()
-	s, ok := a.shown[hash]
+	defer a.mu.Unlock()
+	delete(a.shown, hash)
+}
+
+// current makes sure that what is remembered was right a second ago. One request looks,
+// and those that come meanwhile wait for what it sees.
+func (a *access) current(read func() (rev int64, err error)) error {
+	due := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return time.Since(a.looked) >= lookEvery
+	}
+	if !due() {
+		return nil
+	}
+	a.looking.Lock()
+	defer a.looking.Unlock()
+	if !due() {
+		return nil
+	}
+	at := time.Now()
+	rev, err := read()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	changed := rev != a.rev
+	a.rev, a.looked = rev, at
+	a.mu.Unlock()
+	if changed {
+		a.forget()
+	}
+	return nil
+}
+
+// remembered returns what is known, by read if need be: get looks it up and put keeps it,
+// both with the lock held.
+func remembered[T any](a *access, get func() (T, bool), read func() (T, error), put func(T)) (T, error) {
+	a.mu.Lock()
+	v, ok := get()
 	era := a.era
 	a.mu.Unlock()
-	if ok && now.Sub(s.read) < rememberFor {
-		return s, nil
+	if ok {
+		return v, nil
 	}
-	s, err := read()
+	v, err := read()
 	if err != nil {
-		return s, err
+		return v, err
 	}
-	s.read = now
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.era == era {
+		put(v)
+	}
+	return v, nil
+}
+
+// find returns what is known of a credential.
+func (a *access) find(hash [32]byte, now time.Time, read func() (shown, error)) (shown, error) {
+	return remembered(a, func() (shown, bool) {
+		s, ok := a.shown[hash]
+		return s, ok && now.Sub(s.read) < rememberFor
+	}, read, func(s shown) {
 		if len(a.shown) >= rememberAll {
 			clear(a.shown)
 		}
+		s.read = now
 		a.shown[hash] = s
-	}
-	return s, nil
+	})
+}
+
+// project returns what is known of the project of that name.
+func (a *access) project(name string, now time.Time, read func() (weft.Project, error)) (weft.Project, error) {
+	return remembered(a, func() (weft.Project, bool) {
+		p, ok := a.projects[name]
+		return p.Project, ok && now.Sub(p.read) < rememberFor
+	}, read, func(p weft.Project) {
+		if len(a.projects) >= rememberAll {
+			clear(a.projects)
+		}
+		a.projects[name] = seenProject{p, now}
+	})
+}
+
+// currentAccess makes sure that what is remembered of rights was right a second ago.
+func (s *Store) currentAccess(ctx context.Context) error {
+	return s.access.current(func() (rev int64, err error) {
+		err = s.read(ctx, func(t *tx) error {
+			_, err := t.row(ctx, "SELECT rev FROM access_rev", nil, &rev)
+			return err
+		})
+		return rev, err
+	})
+}
+
+// rightsChange makes every replica forget who may do what, once the transaction is
+// committed.
+func (t *tx) rightsChange(ctx context.Context) error {
+	t.after = append(t.after, t.s.access.forget)
+	_, err := t.exec(ctx, "UPDATE access_rev SET rev = rev + 1")
+	return err
 }
 
 // used reports whether the use of a credential is to be stored, and takes note of it.
@@ -91,39 +177,17 @@ func (a *access) used(hash [32]byte, now time.Time) bool {
 	return true
 }
 
-func (a *access) project(ctx context.Context, name string, read func() (weft.Project, error)) (weft.Project, error) {
-	now := time.Now()
-	a.mu.Lock()
-	p, ok := a.projects[name]
-	era := a.era
-	a.mu.Unlock()
-	if ok && now.Sub(p.read) < rememberFor {
-		return p.Project, nil
-	}
-	found, err := read()
-	if err != nil {
-		return found, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.era == era {
-		if len(a.projects) >= rememberAll {
-			clear(a.projects)
-		}
-		a.projects[name] = seenProject{found, now}
-	}
-	return found, nil
-}
-
 // changeAccess is change, for what decides who may do what.
 func (s *Store) changeAccess(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
 	return s.change(ctx, func(ctx context.Context, t *tx) error {
-		t.after = append(t.after, s.access.forget)
-		return fn(ctx, t)
+		if err := fn(ctx, t); err != nil {
+			return err
+		}
+		return t.rightsChange(ctx)
 	})
 }
 
-// principal reads who an account is, with its roles.
+// roles reads which roles an account has.
 func (t *tx) roles(ctx context.Context, p *weft.Principal) error {
 	p.Roles = map[weft.ProjectID]weft.Role{}
 	return t.rows(ctx, func(r scanner) error {

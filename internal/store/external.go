@@ -48,7 +48,6 @@ func (s *Store) Spend(ctx context.Context, hash [32]byte, until time.Time) error
 // that do not exist.
 func (s *Store) ApplyGroups(ctx context.Context, id weft.PrincipalID, admin *bool, roles map[string]weft.Role) (unknown []string, err error) {
 	err = s.write(ctx, func(ctx context.Context, t *tx) error {
-		t.after = append(t.after, s.access.forget)
 		var was int64
 		found, err := t.row(ctx, "SELECT admin FROM principal WHERE id = $1"+t.s.forUpdate, []any{id}, &was)
 		if err == nil && !found {
@@ -60,8 +59,10 @@ func (s *Store) ApplyGroups(ctx context.Context, id weft.PrincipalID, admin *boo
 		if err != nil {
 			return err
 		}
-		unknown, err = t.applyRoles(ctx, id, roles)
-		return err
+		if unknown, err = t.applyRoles(ctx, id, roles); err != nil {
+			return err
+		}
+		return t.rightsChange(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apply groups: %w", err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/weft-dev/weft"
 )
@@ -59,7 +60,10 @@ func (s *Store) Projects(ctx context.Context) ([]weft.Project, error) {
 // ProjectNamed returns the project of that name. What it knows may be a second old where
 // another replica made the change.
 func (s *Store) ProjectNamed(ctx context.Context, name string) (weft.Project, error) {
-	return s.access.project(ctx, name, func() (weft.Project, error) {
+	if err := s.currentAccess(ctx); err != nil {
+		return weft.Project{}, fmt.Errorf("find project: %w", err)
+	}
+	return s.access.project(name, time.Now(), func() (weft.Project, error) {
 		p := weft.Project{Name: name}
 		err := s.read(ctx, func(t *tx) error {
 			found, err := t.findProject(ctx, &p)

@@ -110,8 +110,11 @@ func (s *Store) DeleteToken(ctx context.Context, id weft.TokenID, owner weft.Pri
 // Unauthenticated when there is none, when it has expired, and when its owner is
 // disabled. What it knows may be a second old where another replica made the change.
 func (s *Store) PrincipalByToken(ctx context.Context, tokenHash [32]byte, from string) (weft.Principal, error) {
-	at := time.Now()
-	k, err := s.access.find(tokenHash, at, func() (shown, error) { return s.readToken(ctx, tokenHash) })
+	var k shown
+	at, err := time.Now(), s.currentAccess(ctx)
+	if err == nil {
+		k, err = s.access.find(tokenHash, at, func() (shown, error) { return s.readToken(ctx, tokenHash) })
+	}
 	if err != nil {
 		return weft.Principal{}, fmt.Errorf("find principal: %w", err)
 	}

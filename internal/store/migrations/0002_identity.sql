@@ -88,3 +88,11 @@ CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_project ON audit (project, seq);
 CREATE INDEX audit_principal ON audit (principal, seq);
 {{only_added}};
+
+-- Bumped by every change of who may do what, so that a replica sees by one look whether
+-- what it remembers still holds.
+CREATE TABLE access_rev (
+    one {{int}} PRIMARY KEY CHECK (one = 1),
+    rev {{int}} NOT NULL
+);
+INSERT INTO access_rev (one, rev) VALUES (1, 0);
