@@ -23,12 +23,14 @@ identify() {
 # A limit that the engine cannot raise must not be asked for.
 files=$(ulimit -Hn); [ "$files" != unlimited ] || files=1048576
 
-# private runs a command, or becomes it with run=exec, in a mount namespace that has the user, and nobody else has.
+# private runs a command, or becomes it with run=exec, in a mount namespace of which /etc
+# has the user and some devices.
 private() {
   ${run:-} unshare --mount --propagation private bash -c '
-    dir=$1 uid=$2; shift 2
-    for f in passwd group subuid subgid; do [ ! -e "$dir/etc/$f" ] || { [ -e "/etc/$f" ] || touch "/etc/$f"; mount --bind "$dir/etc/$f" "/etc/$f"; }; done
-    exec "$@"' - "$dir" "$uid" "$@"
+    dir=$1 over=$(mktemp -d "$1/over.XXXX"); shift
+    mkdir "$over/upper" "$over/work"
+    mount -t overlay -o "lowerdir=$dir/etc:/etc,upperdir=$over/upper,workdir=$over/work" overlay /etc
+    exec "$@"' - "$dir" "$@"
 }
 
 as_user() {
@@ -37,12 +39,19 @@ as_user() {
 }
 
 write_files() {
-  mkdir -p "$dir/etc" "$dir/home/tmp" "$dir/home/run"
+  mkdir -p "$dir/etc/cdi" "$dir/home/tmp" "$dir/home/run"
   chmod 755 "$dir"
   for f in passwd group subuid subgid; do cat "/etc/$f" 2>/dev/null >"$dir/etc/$f" || true; done
   echo "weft-test:x:$uid:$uid::$dir/home:/bin/sh" >>"$dir/etc/passwd"
   echo "weft-test:x:$uid:" >>"$dir/etc/group"
   for f in subuid subgid; do echo "weft-test:$base:65536" >>"$dir/etc/$f"; done
+  cat >"$dir/etc/cdi/test.json" <<END
+{"cdiVersion": "0.5.0", "kind": "weft.test/device", "devices": [
+  {"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/zero"}], "env": ["DEVICE=0"]}},
+  {"name": "1", "containerEdits": {"deviceNodes": [{"path": "/dev/full"}], "env": ["DEVICE=1"],
+    "mounts": [{"hostPath": "$dir/etc/cdi", "containerPath": "/cdi", "options": ["bind", "ro"]}]}}]}
+END
+  echo "of a device" >"$dir/etc/cdi/text"
   chown -R "$uid:$uid" "$dir/home"
   chmod 700 "$dir/home"
   cat >"$dir/containers.conf" <<END
@@ -64,7 +73,7 @@ launch() {
       setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" --host "unix://$sock" --group "$uid" \
         --iptables=false --ip6tables=false --bridge=none >>"$dir/log" 2>&1 & ;;
     podman)
-      CONTAINERS_CONF="$dir/containers.conf" setsid podman --root "$dir/data" --runroot "$dir/exec" --tmpdir "$dir/tmp" --runtime runc --cgroup-manager cgroupfs \
+      CONTAINERS_CONF="$dir/containers.conf" private setsid podman --root "$dir/data" --runroot "$dir/exec" --tmpdir "$dir/tmp" --runtime runc --cgroup-manager cgroupfs \
         system service --time 0 "unix://$sock" >>"$dir/log" 2>&1 & ;;
     rootless)
       sock=$dir/home/engine.sock

@@ -3,9 +3,6 @@ package docker
 import (
 	"context"
 	"maps"
-	"os"
-	"runtime"
-	"slices"
 
 	"github.com/moby/moby/api/types/container"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -14,9 +11,9 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 )
 
-// Capacity is what the engine says its machine has.
+// Capacity is what the engine says its machine has, and the devices that it can give.
 func (e *Executor) Capacity(ctx context.Context) (executor.Capacity, error) {
-	name, err := os.Hostname()
+	labels, err := executor.MachineLabels(e.options.Labels)
 	if err != nil {
 		return executor.Capacity{}, err
 	}
@@ -25,21 +22,33 @@ func (e *Executor) Capacity(ctx context.Context) (executor.Capacity, error) {
 			"cpu":    *resource.NewQuantity(int64(e.facts.CPUs), resource.DecimalSI),
 			"memory": *resource.NewQuantity(e.facts.Memory, resource.BinarySI),
 		},
-		Devices: map[string][]string{},
-		Labels: append([]weft.Label{
-			{Key: "kubernetes.io/hostname", Value: name},
-			{Key: "kubernetes.io/arch", Value: runtime.GOARCH},
-			{Key: "kubernetes.io/os", Value: runtime.GOOS},
-		}, slices.Clone(e.options.Labels)...),
+		Labels: labels,
+	}
+	if e.facts.Devices {
+		if err := e.devices.AddTo(&c); err != nil {
+			e.options.Log.WarnContext(ctx, "some CDI devices cannot be used", "error", err)
+		}
 	}
 	maps.Copy(c.Resources, e.options.Capacity)
 	return c, ctx.Err()
 }
 
-// giveDevices gives the container devices by their CDI names.
-func (e *Executor) giveDevices(host *container.HostConfig, devices []string) error {
-	if len(devices) > 0 {
-		host.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: devices}}
+// giveDevices gives the container devices by their CDI names, which the engine looks up in
+// the same files. It returns the variables that they bring: the engine gives those to the
+// wrapper, and the program gets none of the wrapper's.
+func (e *Executor) giveDevices(host *container.HostConfig, names []string) (env []string, err error) {
+	if len(names) == 0 {
+		return nil, nil
 	}
-	return nil
+	if !e.facts.Devices {
+		return nil, weft.Errorf(weft.Unavailable, "%s gives no devices to containers", e.facts.Engine).
+			WithAdvice("with Docker 25 or later, switch CDI on in its daemon.json: {\"features\": {\"cdi\": true}}")
+	}
+	if env, err = e.devices.Env(names); err != nil {
+		return nil, err
+	}
+	if !e.isPodman() { // see native
+		host.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: names}}
+	}
+	return env, nil
 }

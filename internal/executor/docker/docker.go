@@ -66,11 +66,11 @@ type Options struct {
 	Places   executor.Places
 	Images   Images
 	Log      *slog.Logger
-	Host     string // of the engine, such as unix:///var/run/docker.sock
-	Program  string // the weft program, which must need no libraries; default: this one
-	Network  string // of the containers; default: the engine's own default
-	MaxPids  int64  // processes and threads per container; default 32768
-	CDIDirs  []string
+	Host     string   // of the engine, such as unix:///var/run/docker.sock
+	Program  string   // the weft program, which must need no libraries; default: this one
+	Network  string   // of the containers; default: the engine's own default
+	MaxPids  int64    // processes and threads per container; default 32768
+	CDIDirs  []string // default /etc/cdi and /var/run/cdi
 	Labels   []weft.Label
 	Capacity weft.Resources // what may be shared out, where it is to differ from what the engine has
 }
@@ -83,6 +83,7 @@ type Executor struct {
 	program string // a copy of the program, which stays when the program is replaced
 	engine  *client.Client
 	facts   Facts
+	devices *executor.Devices
 	hints   executor.Hints
 	growth  executor.Growth
 	loads   turns[weft.Digest]
@@ -127,6 +128,9 @@ func New(ctx context.Context, o Options) (_ *Executor, err error) {
 	}
 	if e.engine, err = client.New(client.WithHost(o.Host), client.WithUserAgent("weft")); err != nil {
 		return nil, weft.Errorf(weft.Invalid, "container engine %s: %w", o.Host, err)
+	}
+	if e.devices, err = executor.OpenDevices(o.CDIDirs); err != nil {
+		return nil, err
 	}
 	if err := e.probe(ctx); err != nil {
 		return nil, err

@@ -389,6 +389,44 @@ func TestHostileProgram(t *testing.T) {
 	}
 }
 
+// TestDevices gives one of two devices to a container, where the engine does that.
+func TestDevices(t *testing.T) {
+	t.Parallel()
+	if !inEngine(t) {
+		return
+	}
+	w := newWorld(t)
+	w.Open(t)
+	const kind = "weft.test/device" // which engine.sh describes
+	c, err := w.open.Capacity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := w.script(t, "probe", "device", "/cdi/text", "DEVICE")
+	job.Devices = []string{kind + "=1"}
+	if !w.open.Facts().Devices {
+		if len(c.Devices) > 0 {
+			t.Errorf("there are devices %v that cannot be given", c.Devices)
+		}
+		if err := w.open.Start(t.Context(), job); weft.KindOf(err) != weft.Unavailable {
+			t.Errorf("start: %v; want Unavailable", err)
+		}
+		return
+	}
+	if got := c.Devices[kind]; !slices.Equal(got, []string{kind + "=0", kind + "=1"}) {
+		t.Errorf("devices %q", got)
+	}
+	w.start(t, job)
+	seen := w.await(t, job.Attempt, ended)
+	if got := w.log(t, job.Attempt); seen.Code != 0 || got != "of a device\n1\n" || !slices.Equal(seen.Devices, job.Devices) {
+		t.Errorf("seen %+v, log %q", seen, got)
+	}
+	job.Attempt.Number, job.Devices = 2, []string{kind + "=7"}
+	if err := w.open.Start(t.Context(), job); weft.KindOf(err) != weft.Unavailable {
+		t.Errorf("start with a device that is not there: %v; want Unavailable", err)
+	}
+}
+
 // A road leads to the engine, and can be closed.
 type road struct {
 	net.Listener

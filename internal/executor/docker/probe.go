@@ -36,6 +36,7 @@ type Facts struct {
 	LimitsMemory, LimitsCPU, LimitsPids bool
 
 	LimitsSwap bool
+	Devices    bool                // it gives devices by their CDI names
 	Ulimits    []*container.Ulimit // to be given explicitly, as the engine's own may not be set
 }
 
@@ -143,11 +144,11 @@ func (e *Executor) ask(ctx context.Context) error {
 	}
 	e.facts = Facts{
 		Engine: "Docker " + version.Version, Host: e.options.Host, CPUs: info.NCPU, Memory: info.MemTotal,
-		LimitsMemory: info.MemoryLimit, LimitsCPU: info.CPUCfsQuota, LimitsPids: info.PidsLimit, LimitsSwap: info.SwapLimit,
+		LimitsMemory: info.MemoryLimit, LimitsCPU: info.CPUCfsQuota, LimitsPids: info.PidsLimit, LimitsSwap: info.SwapLimit, Devices: len(info.CDISpecDirs) > 0,
 	}
 	for _, c := range version.Components {
 		if strings.HasPrefix(c.Name, podman) {
-			e.facts.Engine = podman + " " + version.Version
+			e.facts.Engine, e.facts.Devices = podman+" "+version.Version, nativeDevices(version.Version)
 		}
 	}
 	return nil

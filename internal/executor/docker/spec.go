@@ -33,6 +33,8 @@ type record struct {
 	Log     string   // the file
 	Outputs []string // directories
 	Devices []string
+	Native  bool // it is made by Podman's own API
+	Mounts  []mount.Mount
 }
 
 func containerName(a weft.Attempt) string { return "weft-" + a.String() }
@@ -74,10 +76,14 @@ func (e *Executor) record(ctx context.Context, job executor.Job, image Image) (r
 	}
 	host := e.hostConfig(job)
 	in.MemoryLimited = host.Memory > 0
-	if err := e.mount(host, mounts); err != nil {
+	env, err := e.giveDevices(host, job.Devices)
+	if err != nil {
 		return r, in, err
 	}
-	if err := e.giveDevices(host, job.Devices); err != nil {
+	in.Env = append(in.Env, env...)
+	if r.Native = len(job.Devices) > 0 && e.isPodman(); r.Native {
+		r.Mounts = mounts
+	} else if err := e.mount(host, mounts); err != nil {
 		return r, in, err
 	}
 	r.Create = client.ContainerCreateOptions{Name: containerName(job.Attempt), Config: e.config(job), HostConfig: host}
@@ -95,7 +101,7 @@ func (e *Executor) mount(host *container.HostConfig, mounts []mount.Mount) error
 	for _, m := range mounts {
 		names := m.Source + m.Target
 		switch {
-		case !strings.HasPrefix(e.facts.Engine, podman) || !strings.Contains(names, ","):
+		case !e.isPodman() || !strings.Contains(names, ","):
 			host.Mounts = append(host.Mounts, m)
 		case strings.Contains(names, ":"):
 			return weft.Errorf(weft.Invalid, "Podman cannot mount %s at %s: there is a comma and a colon in these paths", m.Source, m.Target).
@@ -110,6 +116,8 @@ func (e *Executor) mount(host *container.HostConfig, mounts []mount.Mount) error
 	}
 	return nil
 }
+
+func (e *Executor) isPodman() bool { return strings.HasPrefix(e.facts.Engine, podman) }
 
 // config has the wrapper as root do what the image and the plan say.
 func (e *Executor) config(job executor.Job) *container.Config {

@@ -78,7 +78,7 @@ func startError(err error) error {
 // create makes the container, unless it is there.
 func (e *Executor) create(ctx context.Context, r record) error {
 	for again := true; ; again = false {
-		_, err := e.engine.ContainerCreate(ctx, r.Create)
+		err := e.make(ctx, r)
 		switch {
 		case err == nil || taken(err): // its name is the attempt's
 			return nil
@@ -92,6 +92,15 @@ func (e *Executor) create(ctx context.Context, r record) error {
 			return e.trouble("make a container", err)
 		}
 	}
+}
+
+// make asks the engine for the container.
+func (e *Executor) make(ctx context.Context, r record) error {
+	if r.Native {
+		return e.createNative(ctx, r)
+	}
+	_, err := e.engine.ContainerCreate(ctx, r.Create)
+	return err
 }
 
 // begin starts the container that was made. What the engine cannot start ends with an

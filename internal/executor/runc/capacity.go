@@ -30,74 +30,13 @@ func (e *Executor) Capacity(ctx context.Context) (executor.Capacity, error) {
 			"cpu":    *resource.NewMilliQuantity(processors(), resource.DecimalSI),
 			"memory": *resource.NewQuantity(memory, resource.BinarySI),
 		},
-		Devices: map[string][]string{},
-		Labels:  slices.Clone(e.host.labels),
+		Labels: slices.Clone(e.host.labels),
 	}
-	if err := e.host.devices.Refresh(); err != nil {
+	if err := e.host.devices.AddTo(&c); err != nil {
 		e.options.Log.Warn("some CDI devices cannot be used", "error", err)
-	}
-	for _, name := range e.host.units() {
-		kind, _, _ := strings.Cut(name, "=")
-		c.Devices[kind] = append(c.Devices[kind], name)
-	}
-	for kind, names := range c.Devices {
-		c.Resources[kind] = *resource.NewQuantity(int64(len(names)), resource.DecimalSI)
 	}
 	maps.Copy(c.Resources, e.options.Capacity)
 	return c, ctx.Err()
-}
-
-// units returns one CDI name for each device. A device may have several names, such
-// as its number and its serial, and there may be names for all or some together.
-func (h host) units() []string {
-	nodes := map[string][]string{}
-	for _, name := range h.devices.ListDevices() {
-		for _, n := range h.devices.GetDevice(name).ContainerEdits.DeviceNodes {
-			nodes[name] = append(nodes[name], n.Path)
-		}
-		slices.Sort(nodes[name])
-	}
-	return units(nodes)
-}
-
-// units is given the device nodes of each name.
-func units(nodes map[string][]string) []string {
-	names := slices.SortedFunc(maps.Keys(nodes), func(a, b string) int { // gpu=2 before gpu=10 before gpu=GPU-8a…
-		if d := len(a) - len(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	})
-	var us []string
-	for i, name := range names {
-		if !slices.ContainsFunc(names, func(other string) bool {
-			return other != name && sameKind(name, other) &&
-				supersedes(nodes[other], nodes[name], slices.Index(names, other) < i)
-		}) {
-			us = append(us, name)
-		}
-	}
-	return us
-}
-
-func sameKind(a, b string) bool {
-	ka, _, _ := strings.Cut(a, "=")
-	kb, _, _ := strings.Cut(b, "=")
-	return ka == kb
-}
-
-// supersedes reports whether a name for other makes one for mine superfluous: it
-// means the same and comes first, or it means a part of it.
-func supersedes(other, mine []string, first bool) bool {
-	if len(other) == 0 {
-		return false
-	}
-	for _, node := range other {
-		if !slices.Contains(mine, node) {
-			return false
-		}
-	}
-	return len(other) < len(mine) || first
 }
 
 // processors returns thousandths of a processor.

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/executor"
 )
 
 // A host is what this machine offers to containers.
@@ -23,7 +21,7 @@ type host struct {
 	unified          bool // cgroups of version 2 only
 	swapLimit        bool // the cgroup can limit swap
 	cgroupNamespaces bool
-	devices          *cdi.Cache
+	devices          *executor.Devices
 	labels           []weft.Label
 }
 
@@ -47,23 +45,11 @@ func readHost(o Options) (host, error) {
 	if h.seccomp, err = filter(h.capabilities); err != nil {
 		return h, err
 	}
-	dirs := o.CDIDirs
-	if dirs == nil {
-		dirs = cdi.DefaultSpecDirs
-	}
-	if h.devices, err = cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false)); err != nil {
-		return h, fmt.Errorf("read CDI devices: %w", err)
-	}
-	name, err := os.Hostname()
-	if err != nil {
+	if h.devices, err = executor.OpenDevices(o.CDIDirs); err != nil {
 		return h, err
 	}
-	h.labels = append([]weft.Label{
-		{Key: "kubernetes.io/hostname", Value: name},
-		{Key: "kubernetes.io/arch", Value: runtime.GOARCH},
-		{Key: "kubernetes.io/os", Value: runtime.GOOS},
-	}, o.Labels...)
-	return h, nil
+	h.labels, err = executor.MachineLabels(o.Labels)
+	return h, err
 }
 
 func exists(name string) bool {
@@ -99,19 +85,4 @@ func mounts() []specs.Mount {
 		}
 	}
 	return ms
-}
-
-// inject gives devices to a container.
-func (h host) inject(spec *specs.Spec, devices []string) error {
-	if len(devices) == 0 {
-		return nil
-	}
-	missing, err := h.devices.InjectDevices(spec, devices...)
-	if len(missing) > 0 {
-		return weft.Errorf(weft.Unavailable, "this machine has no device %s", strings.Join(missing, ", "))
-	}
-	if err != nil {
-		return fmt.Errorf("inject devices: %w", err)
-	}
-	return nil
 }

@@ -55,7 +55,7 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 		return t, err
 	}
 	t.Spec = e.spec(job, image, args, mounts)
-	if err := e.host.inject(t.Spec, job.Devices); err != nil {
+	if err := e.host.devices.Inject(t.Spec, job.Devices); err != nil {
 		return t, err
 	}
 	return t, nil

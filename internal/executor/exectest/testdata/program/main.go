@@ -129,6 +129,10 @@ func probe(what string, args []string) error {
 		_, err := os.StartProcess(os.Args[0], []string{os.Args[0], "stubborn", "after", "1h"}, attr)
 		fmt.Println("started")
 		return err
+	case "device": // shows a file and a variable that a device brings
+		b, err := os.ReadFile(args[0])
+		fmt.Printf("%s%s\n", b, os.Getenv(args[1]))
+		return err
 	case "hostile": // puts links in the place of what its container shares with the server
 		return hostile(args[0])
 	case "spin": // until stopped; tells how much processor time it got
