@@ -18,6 +18,7 @@ type Cluster struct {
 	Storage   Storage             `json:"storage" doc:"room for content"`
 	Runs      map[string]int64    `json:"runs" doc:"number of runs by status"`
 	RunLimit  int64               `json:"runLimit" doc:"how many pending runs a plan may make at once, by default"`
+	ExtraAPIs []ExtraAPI          `json:"extraApis,omitempty" doc:"other services that are reached through this server"`
 }
 
 // Executor says what runs containers.

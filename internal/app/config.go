@@ -56,9 +56,10 @@ type Config struct {
 	Registry  RegistryConfig `koanf:"registry" yaml:"registry"`
 	Import    importConfig   `koanf:"import" yaml:"import"` // data that are somewhere already
 
-	SignIn identity.SignIn `koanf:"sign-in" yaml:"sign-in"` // how long sessions and tokens last
-	OIDC   identity.OIDC   `koanf:"oidc" yaml:"oidc"`       // OpenID providers by which people sign in
-	LDAP   identity.LDAP   `koanf:"ldap" yaml:"ldap"`       // the directory by which they do
+	SignIn   identity.SignIn `koanf:"sign-in" yaml:"sign-in"`     // how long sessions and tokens last
+	OIDC     identity.OIDC   `koanf:"oidc" yaml:"oidc"`           // OpenID providers by which people sign in
+	LDAP     identity.LDAP   `koanf:"ldap" yaml:"ldap"`           // the directory by which they do
+	ExtraAPI []extraConfig   `koanf:"extra-api" yaml:"extra-api"` // paths behind which other services answer
 }
 
 const defaultLogLimit = "10G"

@@ -18,7 +18,7 @@ import (
 )
 
 // secretFiles are those in the state directory that nobody else may read.
-var secretFiles = []string{"admin.token", "keys.json", databaseFile + "*", whereFile, certsDir, certsDir + "/*.pem", certsDir + "/acme"}
+var secretFiles = []string{"admin.token", "keys.json", databaseFile + "*", whereFile, certsDir, certsDir + "/*.pem", certsDir + "/acme", extraKeyFile}
 
 // check adds a check to what the doctor looks at while the server runs. Call it in one of
 // the steps that open parts of the process.

@@ -216,6 +216,10 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 	if err := p.openImport(ctx); err != nil {
 		return err
 	}
+	extraKey, err := p.state.extraKey()
+	if err != nil {
+		return err
+	}
 	p.server = server.New(server.Config{
 		Guard:             guard,
 		Store:             p.store,
@@ -236,8 +240,9 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Log:               p.log,
 		Proxies:           proxies,
 		Diagnose:          p.diagnose,
+		ExtraKey:          extraKey,
 	})
-	return nil
+	return p.openExtra()
 }
 
 func (p *process) secrets() secrets { return secrets{p.store, p.keys} }
@@ -288,6 +293,7 @@ func (p *process) run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return p.expire(ctx) })
+	g.Go(func() error { return p.server.WatchExtra(ctx) })
 	g.Go(func() error { return tuneMemory(ctx) })
 	g.Go(func() error { return p.reloads(ctx) })
 	g.Go(func() error {

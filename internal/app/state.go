@@ -65,13 +65,20 @@ func (s *state) close() error { return s.lock.Close() }
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
 // keepPrivate makes a file that only the owner of the directory can read, if it is not
-// there; SQLite makes those beside its database in the same mode.
+// there. SQLite makes those beside its database in the same mode; older ones may have
+// another.
 func (s *state) keepPrivate(name string) error {
 	f, err := os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return weft.Errorf(weft.Invalid, "state directory: %w", err)
 	}
-	return errors.Join(f.Chmod(0o600), f.Close())
+	err = errors.Join(f.Chmod(0o600), f.Close())
+	for _, beside := range []string{"-wal", "-shm"} {
+		if err2 := os.Chmod(s.path(name+beside), 0o600); err == nil && !errors.Is(err2, fs.ErrNotExist) {
+			err = err2
+		}
+	}
+	return err
 }
 
 // adminToken returns the administrator's token, which is made at the first start and

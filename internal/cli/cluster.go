@@ -64,6 +64,9 @@ func (c *common) showCluster(info api.Cluster, base string) error {
 	f.add("containers", "because "+info.Executor.Why)
 	f.add("storage", fmt.Sprintf("%s free of %s; %s stay in reserve", byteCount(info.Storage.FreeBytes), byteCount(info.Storage.TotalBytes), byteCount(info.Storage.ReserveBytes)))
 	f.add("content", fmt.Sprintf("%s in %s", byteCount(info.Storage.BlobBytes), count(info.Storage.Blobs, "distinct file")))
+	for _, x := range info.ExtraAPIs {
+		f.add("extra API", fmt.Sprintf("%s, %s; takes %s", x.Path, x.State, x.Takes))
+	}
 	var runs []string
 	for _, s := range weft.Statuses {
 		if n := info.Runs[string(s)]; n > 0 {

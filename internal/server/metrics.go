@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -35,7 +36,16 @@ func (m *metrics) begin() func(route, method string, status int, took time.Durat
 		if route == "" {
 			route, method = "none", "any" // whatever a client may think of
 		}
+		if !standard[method] {
+			method = "other"
+		}
 		m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 		m.seconds.WithLabelValues(route, method).Observe(took.Seconds())
 	}
+}
+
+// standard are the methods that are counted by name. Any other could be thought of too.
+var standard = map[string]bool{
+	"any": true, http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true, http.MethodPatch: true,
+	http.MethodDelete: true, http.MethodOptions: true,
 }

@@ -67,6 +67,7 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 var open = []string{
 	"/healthz", "/readyz",
 	"/sign-in", "/sign-in/style.css", "/sign-in/oidc/{provider}", "/sign-in/oidc/{provider}/callback", "/sign-out", "/account", "/device",
+	"/api/extra/keys", // public keys
 	"/api/sign-in", "/api/oauth/device_authorization", "/api/oauth/token", "/api/oauth/revoke",
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,9 +37,10 @@ type Config struct {
 	Console  http.Handler                         // optional: answers what is not the API
 	Metrics  *prometheus.Registry                 // optional: what /metrics shows beside the server's own
 
-	Proxies           []netip.Prefix // whose X-Forwarded headers count (proxy.go)
-	RegistryAddresses []string       // where the embedded registry can be reached, as host:port
-	RunLimit          int64          // pending runs above which a plan is blocked; 0 is weft.DefaultRunLimit
+	Proxies           []netip.Prefix    // whose X-Forwarded headers count (proxy.go)
+	ExtraKey          *ecdsa.PrivateKey // optional: signs who asks, for services of the extra API; on P-256
+	RegistryAddresses []string          // where the embedded registry can be reached, as host:port
+	RunLimit          int64             // pending runs above which a plan is blocked; 0 is weft.DefaultRunLimit
 	Version           string
 	Commit            string
 	Log               *slog.Logger
@@ -60,6 +63,9 @@ type Server struct {
 	stall   time.Duration // of bodies
 	origin  *http.CrossOriginProtection
 
+	extra    atomic.Pointer[[]*endpoint] // longest path first
+	extraSet chan struct{}               // after extra was set
+
 	closing   chan struct{} // closed by Drain
 	closeOnce sync.Once
 }
@@ -74,7 +80,7 @@ func New(c Config) *Server {
 	}
 	s := &Server{
 		Config: c, log: c.Log, guard: c.Guard, router: chi.NewRouter(),
-		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), stall: bodyStall, origin: http.NewCrossOriginProtection(), closing: make(chan struct{}),
+		metrics: newMetrics(c.Metrics), uploads: newUploads(), trees: newManifests(c.Content), stall: bodyStall, origin: http.NewCrossOriginProtection(), closing: make(chan struct{}), extraSet: make(chan struct{}, 1),
 	}
 	s.huma = huma.NewAPI(humaConfig(c.Version), adapter{s})
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
@@ -104,6 +110,7 @@ func (s *Server) routes() {
 	s.doctorRoutes()
 	s.signInRoutes()
 	s.accountRoutes()
+	s.extraRoutes()
 	s.describeNull()
 }
 
@@ -153,6 +160,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // dispatch tells the API from the registry and the console.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if e := s.extraFor(r.URL.Path); e != nil {
+		s.serveExtra(w, r, e)
+		return
+	}
 	if err := s.origin.Check(r); err != nil {
 		s.answerError(w, r, weft.Errorf(weft.Forbidden, "another site may not make your browser change anything here: %w", err))
 		return

@@ -38,7 +38,7 @@ func (s *Server) getVersion(context.Context, *struct{}) (*body[api.Version], err
 }
 
 func (s *Server) getCluster(ctx context.Context, _ *struct{}) (*body[api.Cluster], error) {
-	c := api.Cluster{Version: s.Version, Registry: weft.EmbeddedRegistry, Pushes: s.RegistryAddresses, RunLimit: s.RunLimit, Runs: map[string]int64{}, Labels: []string{}}
+	c := api.Cluster{Version: s.Version, Registry: weft.EmbeddedRegistry, Pushes: s.RegistryAddresses, RunLimit: s.RunLimit, Runs: map[string]int64{}, Labels: []string{}, ExtraAPIs: s.wireExtra()}
 	offer, err := s.Offer(ctx)
 	if err != nil {
 		return nil, err
