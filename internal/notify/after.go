@@ -14,9 +14,6 @@ import (
 	"github.com/weft-dev/weft"
 )
 
-// NotifyKey is the name under which notifications follow events.
-const NotifyKey = "notify"
-
 // After holds the after hooks and the receivers of OpenLineage events, which may be
 // replaced at any time. It is safe for concurrent use.
 type After struct {
@@ -97,7 +94,7 @@ func (a *After) arrange(ctx context.Context, running map[string]runner) {
 			delete(running, key)
 		}
 	}
-	if err := a.store.KeepFollowers(ctx, append(keys, NotifyKey)); err != nil && ctx.Err() == nil {
+	if err := a.store.KeepFollowers(ctx, append(keys, weft.FollowerNotify)); err != nil && ctx.Err() == nil {
 		a.log.Warn("followers that are no longer there could not be forgotten: events are kept for them", "error", err)
 	}
 	for key, spec := range specs {

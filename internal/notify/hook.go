@@ -119,22 +119,11 @@ func (h Hook) wants(ctx context.Context, look Lookup, project weft.ProjectID, pl
 	}
 	if len(h.Plans) > 0 {
 		plans, err := look.Plans(ctx, []weft.PlanID{plan})
-		if p, ok := plans[plan]; err == nil && ok && !slices.ContainsFunc(h.Plans, func(text string) bool { return isPlan(p, text) }) {
+		if p, ok := plans[plan]; err == nil && ok && !slices.ContainsFunc(h.Plans, p.IsCalled) {
 			return false
 		}
 	}
 	return true
-}
-
-// isPlan reports whether text means p: its id, its name, or its image.
-func isPlan(p weft.Plan, text string) bool {
-	switch text {
-	case "":
-		return false
-	case p.ID.String(), p.Name, p.Image.String(), p.Image.Repository:
-		return true
-	}
-	return false
 }
 
 // engineMoves lists what hooks are called for unless they ask for more: the changes that
