@@ -47,6 +47,7 @@ type Config struct {
 
 	Hooks       hooksConfig   `koanf:"hooks" yaml:"hooks"`             // URLs that are asked before, and told after a run changes
 	OpenLineage lineageConfig `koanf:"openlineage" yaml:"openlineage"` // who is sent OpenLineage events
+	SMTP        smtpConfig    `koanf:"smtp" yaml:"smtp"`               // by which mail server notifications are sent
 
 	TLS       string         `koanf:"tls" yaml:"tls"`                         // auto, on or off; auto is on but for loopback addresses
 	TLSNames  []string       `koanf:"tls-names" yaml:"tls-names"`             // in the certificate, beside the machine's own
@@ -237,6 +238,9 @@ func (c Config) check() error {
 		return err
 	}
 	if _, err := c.OpenLineage.receivers(c.Egress); err != nil {
+		return err
+	}
+	if _, err := c.SMTP.mail(); err != nil {
 		return err
 	}
 	if c.Database != "" {

@@ -30,6 +30,19 @@ func (p *process) openHooks(_ context.Context, metrics *prometheus.Registry) err
 	p.before.Set(before)
 	p.after = notify.NewAfter(p.egress.Poster(), "weft/"+version, p.store, views, server.EncodeRun, p.log, m)
 	p.after.Set(after, lineage)
+	p.notifier = notify.NewNotifier(p.egress.Poster(), "weft/"+version, p.store, views, p.keys, p.egress.Check, p.log, m)
+	mail, err := p.SMTP.mail()
+	if err != nil {
+		return err
+	}
+	p.notifier.SetMail(mail)
+	p.onReload(func(c Config) error {
+		mail, err := c.SMTP.mail()
+		if err == nil {
+			p.notifier.SetMail(mail)
+		}
+		return err
+	})
 	p.onReload(func(c Config) error {
 		before, after, err := c.Hooks.hooks(c.Egress)
 		if err != nil {
@@ -85,4 +98,16 @@ func (v *views) ProjectName(ctx context.Context, id weft.ProjectID) (string, err
 	defer v.mu.Unlock()
 	v.names[id] = named{project.Name, time.Now()}
 	return project.Name, nil
+}
+
+// hookStates is all hooks as the server shows them.
+type hookStates struct {
+	*notify.Before
+	*notify.After
+}
+
+// States implements server.Hooks.
+func (h hookStates) States(ctx context.Context) ([]weft.HookState, error) {
+	after, err := h.After.States(ctx)
+	return append(h.Before.States(), after...), err
 }

@@ -58,6 +58,7 @@ type process struct {
 	egress         *egress.Gate
 	before         *notify.Before
 	after          *notify.After
+	notifier       *notify.Notifier
 	engine         *engine.Engine
 	server         *server.Server
 
@@ -225,6 +226,8 @@ func (p *process) openServer(ctx context.Context, metrics *prometheus.Registry) 
 		Store:             p.store,
 		Content:           contents{p.content},
 		Logs:              logs{p.executor, p.content, p.secrets()},
+		Notifications:     p.notifier,
+		Hooks:             hookStates{p.before, p.after},
 		Secrets:           p.secrets(),
 		SignIn:            signIn,
 		Accounts:          p.store,
@@ -280,6 +283,7 @@ func (p *process) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.engine.Run(ctx) })
 	g.Go(func() error { return p.after.Run(ctx) })
+	g.Go(func() error { return p.notifier.Run(ctx) })
 	p.accept(ctx, g, h)
 	p.runImports(ctx, g)
 	g.Go(func() error {

@@ -69,7 +69,7 @@ Start a server with "weft serve"; then push data and apply plans.`,
 	root.SetHelpCommandGroupID(setupGroup)
 	root.SetCompletionCommandGroupID(setupGroup)
 	root.AddCommand(newInit(env), newLogin(env), newLogout(env), newWhoami(env), newVersion(env), newExitCodes(),
-		newData(env), newPlan(env), newRun(env), newImage(env), newSecret(env), newCluster(env),
+		newData(env), newPlan(env), newRun(env), newImage(env), newSecret(env), newCluster(env), newNotification(env), newHook(env),
 		newFavourite(env), newSearch(env),
 		newUser(env), newProject(env), newToken(env), newAudit(env))
 	return root

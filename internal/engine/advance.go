@@ -131,7 +131,7 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan, given **
 		return r, fmt.Errorf("start: %w", err)
 	}
 	next.Image, next.Node, next.Resources = digest, e.Node, p.Resources
-	sealed, err := e.sealEnv(env)
+	sealed, err := e.sealEnv(next.Current(), env)
 	if err != nil {
 		return r, err
 	}

@@ -58,8 +58,9 @@ type Vault interface {
 	Open(purpose string, sealed []byte) ([]byte, error)
 }
 
-// envPurpose keeps sealed variables apart from all else that is sealed.
-const envPurpose = "run-env"
+// envPurpose keeps sealed variables apart from all else that is sealed, and those of one
+// attempt from those of another.
+func envPurpose(a weft.Attempt) string { return "variables of hooks: " + a.String() }
 
 // errParked says that hooks are being asked: the Run is taken up again when they have
 // answered.
@@ -263,7 +264,7 @@ func (e *Engine) hold(ctx context.Context, r weft.Run, ans Answer) {
 }
 
 // sealEnv encrypts variables for the record.
-func (e *Engine) sealEnv(env map[string]string) ([]byte, error) {
+func (e *Engine) sealEnv(a weft.Attempt, env map[string]string) ([]byte, error) {
 	if len(env) == 0 {
 		return nil, nil
 	}
@@ -274,7 +275,7 @@ func (e *Engine) sealEnv(env map[string]string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode variables: %w", err)
 	}
-	sealed, err := e.Vault.Seal(envPurpose, plain)
+	sealed, err := e.Vault.Seal(envPurpose(a), plain)
 	if err != nil {
 		return nil, fmt.Errorf("seal variables: %w", err)
 	}
@@ -294,7 +295,7 @@ func (e *Engine) envOf(ctx context.Context, r weft.Run) (map[string]string, erro
 	if e.Vault == nil {
 		return nil, weft.Errorf(weft.Internal, "a hook gave variables, and there is nothing to decrypt them with")
 	}
-	plain, err := e.Vault.Open(envPurpose, sealed)
+	plain, err := e.Vault.Open(envPurpose(r.Current()), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open variables of hooks: %w", err)
 	}

@@ -220,3 +220,13 @@ func readEnv(reply []byte) (map[string]string, error) {
 	}
 	return doc.Extension.Env, nil
 }
+
+// States tells how the hooks are doing.
+func (b *Before) States() []weft.HookState {
+	var out []weft.HookState
+	for _, h := range *b.hooks.Load() {
+		last := b.stats.of(h.Name)
+		out = append(out, weft.HookState{Name: h.Name, When: "before", Host: h.host(), At: last.At, Error: last.Error, Waiting: h.line.Load()})
+	}
+	return out
+}

@@ -27,8 +27,8 @@ const (
 	sendTimeout = 30 * time.Second
 )
 
-// secretPurpose keeps the secrets of notifications apart from all else that is sealed.
-const secretPurpose = "notification"
+// secretPurpose keeps the secrets of one notification apart from all else that is sealed.
+func secretPurpose(id weft.NotificationID) string { return "notification: " + id.String() }
 
 // A Vault encrypts what is recorded.
 type Vault interface {
@@ -107,7 +107,7 @@ func (n *Notifier) Create(ctx context.Context, rule weft.Notification, url strin
 		if err != nil {
 			return rule, err
 		}
-		if sealed, err = n.vault.Seal(secretPurpose, plain); err != nil {
+		if sealed, err = n.vault.Seal(secretPurpose(rule.ID), plain); err != nil {
 			return rule, err
 		}
 	}
@@ -388,7 +388,7 @@ func (n *Notifier) send(ctx context.Context, r weft.NotificationRule, m message)
 		}
 		return mail.send(ctx, r.Mail, m.subject(project), m.text(project), m.id, m.at)
 	}
-	plain, err := n.vault.Open(secretPurpose, r.Sealed)
+	plain, err := n.vault.Open(secretPurpose(r.ID), r.Sealed)
 	if err != nil {
 		return fmt.Errorf("open notification %s: %w", r.ID, err)
 	}

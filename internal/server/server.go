@@ -47,6 +47,9 @@ type Config struct {
 
 	Accounts  Accounts  // users, projects, tokens and the audit log
 	Passwords Passwords // optional: nobody has one without
+
+	Notifications Notifications // optional: nobody can be told of runs without
+	Hooks         Hooks         // optional: there are none without
 }
 
 // A Server answers the HTTP API. It is an http.Handler, safe for concurrent use.
@@ -101,6 +104,7 @@ func (s *Server) routes() {
 	s.uploadRoutes()
 	s.planRoutes()
 	s.secretRoutes()
+	s.notificationRoutes()
 	s.runRoutes()
 	s.eventRoutes()
 	s.imageRoutes()
