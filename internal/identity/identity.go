@@ -135,11 +135,7 @@ type outside struct {
 
 // New returns a Service. It asks none of the systems that the settings name.
 func New(c Config) (*Service, error) {
-	nobody, err := HashPassword(newSecret())
-	if err != nil {
-		return nil, err
-	}
-	s := &Service{store: c.Store, keys: c.Keys, log: c.Log, env: c.Getenv, nobody: nobody, fails: newLimit(failBurst, failRefill), devices: newLimit(deviceBurst, deviceRefill), pause: cmp.Or(c.DevicePause, devicePause)}
+	s := &Service{store: c.Store, keys: c.Keys, log: c.Log, env: c.Getenv, nobody: nobodysHash(), fails: newLimit(failBurst, failRefill), devices: newLimit(deviceBurst, deviceRefill), pause: cmp.Or(c.DevicePause, devicePause)}
 	return s, s.Reload(c.Settings)
 }
 

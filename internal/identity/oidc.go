@@ -323,16 +323,18 @@ func (p *provider) groupsClaim() string {
 	return "groups"
 }
 
-// person makes a Person of claims.
+// person makes a Person of claims. An address of e-mail is a name only if the provider
+// has verified it, or the settings want it.
 func (p *provider) person(c claims) (Person, error) {
 	who := Person{Identity: weft.Identity{Issuer: p.Issuer, Subject: c.text("sub")}, FullName: c.text("name"), Groups: c.texts(p.groupsClaim())}
-	if verified, has := c["email_verified"]; !has || string(verified) != "false" {
+	verified := string(c["email_verified"])
+	if verified != "false" {
 		who.Email = c.text("email")
 	}
 	for _, claim := range p.nameClaims() {
 		text := c.text(claim)
-		if claim == "email" {
-			text = who.Email
+		if claim == "email" && (verified == "false" || verified != "true" && p.NameClaim == "") {
+			text = ""
 		}
 		if who.Name == "" {
 			who.Name = text

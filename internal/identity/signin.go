@@ -176,7 +176,8 @@ func (s *Service) checkDirectory(ctx context.Context, now *outside, name, passwo
 //
 // An account that is here already belongs to whoever has its password or its identity: a
 // name alone proves nothing. Only one with neither, which an administrator has made for
-// that, is taken over by the first who comes from outside under its name.
+// that, is taken over by the first who comes from outside under its name; never one that
+// administers the system.
 func (s *Service) admit(ctx context.Context, p Person, groups Groups) (weft.User, error) {
 	rights, err := groups.rights(p)
 	if err != nil {
@@ -213,7 +214,7 @@ func (s *Service) join(ctx context.Context, p Person) (weft.User, error) {
 	if err != nil {
 		return weft.User{}, err
 	}
-	if c.Kind == weft.Service || c.PasswordHash != "" || len(c.Identities) > 0 {
+	if c.Kind == weft.Service || c.Admin || c.Disabled || c.PasswordHash != "" || len(c.Identities) > 0 {
 		return weft.User{}, weft.Errorf(weft.Forbidden, "there is another account of the name %s here", p.Name).
 			WithAdvice("an administrator can rename or remove it, or take its password away so that it becomes yours")
 	}

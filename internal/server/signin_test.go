@@ -2,6 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -10,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
@@ -30,6 +36,11 @@ type entrance struct {
 
 func newEntrance(t *testing.T) *entrance {
 	t.Helper()
+	return newEntranceBy(t, "http://127.0.0.1:1")
+}
+
+func newEntranceBy(t *testing.T, issuer string) *entrance {
+	t.Helper()
 	db := storetest.SQLite(t)
 	if _, err := db.EnsureAdmin(t.Context(), HashToken(testToken)); err != nil {
 		t.Fatal(err)
@@ -40,7 +51,7 @@ func newEntrance(t *testing.T) *entrance {
 	}
 	signIn, err := identity.New(identity.Config{Store: db, Keys: keys, Getenv: func(string) string { return "" }, Settings: identity.Settings{
 		SignIn: identity.DefaultSignIn(),
-		OIDC:   identity.OIDC{Providers: []identity.Provider{{Name: "corp", Title: "<Corp>", Issuer: "http://127.0.0.1:1", ClientID: "weft"}}},
+		OIDC:   identity.OIDC{Providers: []identity.Provider{{Name: "corp", Title: "<Corp>", Issuer: issuer, ClientID: "weft"}}},
 	}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -394,4 +405,84 @@ func TestANameAndAPasswordGiveAToken(t *testing.T) {
 			t.Errorf("%+v: %v", body, err)
 		}
 	}
+}
+
+// newIssuer starts an OpenID provider at which everyone is yoko. It gives one code, which
+// is good for the sign-in that was begun last.
+func newIssuer(t *testing.T) *httptest.Server {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var begun url.Values
+	var h *httptest.Server
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, 200, map[string]string{"issuer": h.URL, "authorization_endpoint": h.URL + "/auth", "token_endpoint": h.URL + "/token", "jwks_uri": h.URL + "/keys"}, slog.Default())
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		key := map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": base64.RawURLEncoding.EncodeToString(public)}
+		writeJSON(w, 200, map[string]any{"keys": []any{key}}, slog.Default())
+	})
+	mux.HandleFunc("GET /auth", func(w http.ResponseWriter, r *http.Request) {
+		begun = r.URL.Query()
+		http.Redirect(w, r, begun.Get("redirect_uri")+"?"+url.Values{"state": {begun.Get("state")}, "code": {"the-code"}}.Encode(), http.StatusFound)
+	})
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+		if r.PostFormValue("code") != "the-code" || begun.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) || r.PostFormValue("redirect_uri") != begun.Get("redirect_uri") {
+			writeJSON(w, 400, map[string]string{"error": "invalid_grant"}, slog.Default())
+			return
+		}
+		tok := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": h.URL, "aud": "weft", "sub": "0815", "exp": time.Now().Add(time.Hour).Unix(), "nonce": begun.Get("nonce"),
+			"preferred_username": "yoko", "groups": []string{}})
+		tok.Header["kid"] = "k"
+		text, err := tok.SignedString(private)
+		if err != nil {
+			t.Error(err)
+		}
+		writeJSON(w, 200, map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": text}, slog.Default())
+	})
+	h = httptest.NewServer(mux)
+	t.Cleanup(h.Close)
+	return h
+}
+
+func TestABrowserSignsInAtAProvider(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	e := newEntranceBy(t, issuer.URL)
+	b := e.browser(true)
+	begin := b.do("/sign-in/oidc/corp?next=%2Fdevice", nil)
+	at := begin.Header().Get("Location")
+	if begin.Code != 303 || !strings.HasPrefix(at, issuer.URL+"/auth?") || !strings.Contains(at, url.QueryEscape("https://weft.example.org/sign-in/oidc/corp/callback")) {
+		t.Fatalf("%d to %s", begin.Code, at)
+	}
+	c := b.cookies["__Host-"+flowCookie]
+	if c == nil || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || strings.Contains(c.Value, "corp") {
+		t.Fatalf("%+v", b.cookies)
+	}
+	there := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := there.Get(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	back, err := res.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mallory := e.browser(true)
+	expect(t, "another browser", mallory.do(back.RequestURI(), nil), 401, "", "not begun by this browser")
+	b.from = "cross-site" // the provider sends it
+	expect(t, "back", b.do(back.RequestURI(), nil), 303, "/device", "")
+	if b.cookies["__Host-"+flowCookie] != nil || b.cookies["__Host-"+sessionCookie] == nil {
+		t.Errorf("%+v", b.cookies)
+	}
+	b.from = "same-origin"
+	expect(t, "signed in", b.do("/account", nil), 200, "", "<strong>yoko</strong>")
+	b.cookies["__Host-"+flowCookie] = c
+	expect(t, "replayed", b.do(back.RequestURI(), nil), 401, "", "is over")
+	e.unsaid("the-code", c.Value, back.Query().Get("state"))
 }
