@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"strings"
 	"time"
 
 	"github.com/weft-dev/weft"
@@ -19,9 +21,24 @@ var defaultRegistry = RegistryConfig{KeepUntagged: 30 * 24 * time.Hour, KeepUnus
 // openImages makes what finds the images that Plans name.
 func (p *process) openImages() *registry.Images {
 	p.images = registry.NewImages(p.store, p.content, p.addresses(), p.log)
+	p.images.Login = secrets{p.store, p.keys}.login
 	return p.images
 }
 
 // imageHere reports whether the name of an image means one of the embedded registry. The
 // database asks, from the first request on.
 func (p *process) imageHere(image weft.Image) bool { return p.images != nil && p.images.Here(image) }
+
+// login returns what a project's secret says of a registry: USER:PASSWORD.
+func (s secrets) login(ctx context.Context, project weft.ProjectID, host string) (user, password string, found bool, err error) {
+	value, found, err := s.value(ctx, project, weft.RegistrySecret(host))
+	if err != nil || !found {
+		return "", "", false, err
+	}
+	user, password, whole := strings.Cut(value, ":")
+	if !whole {
+		return "", "", false, weft.Errorf(weft.Invalid, "the secret %s is not of the form USER:PASSWORD", weft.RegistrySecret(host)).
+			WithAdvice("set it by `weft image login %s`", host)
+	}
+	return user, password, true, nil
+}

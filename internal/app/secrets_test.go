@@ -120,3 +120,29 @@ func TestALogIsMaskedWhileItIsRead(t *testing.T) {
 	}
 	w.Close()
 }
+
+func TestRegistryLogin(t *testing.T) {
+	t.Parallel()
+	s, project := newSecrets(t, storetest.SQLite(t))
+	if _, _, found, err := s.login(t.Context(), project, "ghcr.io"); found || err != nil {
+		t.Errorf("before any was kept: %v, %v", found, err)
+	}
+	set := func(host, value string) {
+		t.Helper()
+		if err := s.Set(t.Context(), weft.Secret{Project: project, Name: weft.RegistrySecret(host)}, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("Registry.Example.org:5000", "ann:pass:word")
+	user, password, found, err := s.login(t.Context(), project, "registry.example.org:5000")
+	if user != "ann" || password != "pass:word" || !found || err != nil {
+		t.Errorf("got %q %q %v %v", user, password, found, err)
+	}
+	if _, _, found, err := s.login(t.Context(), weft.NewID[weft.Project](), "registry.example.org:5000"); found || err != nil {
+		t.Errorf("another project: %v, %v", found, err)
+	}
+	set("ghcr.io", "no colon")
+	if _, _, _, err := s.login(t.Context(), project, "ghcr.io"); weft.KindOf(err) != weft.Invalid || strings.Contains(err.Error(), "no colon") {
+		t.Errorf("of another form: %v", err)
+	}
+}

@@ -27,6 +27,9 @@ type Images struct {
 	Own []string
 	// Keychain has the credentials of other registries.
 	Keychain authn.Keychain
+	// Login, if set, has the credentials that a project keeps for a registry (host or
+	// host:port); they come before those of the Keychain.
+	Login func(ctx context.Context, project weft.ProjectID, host string) (user, password string, found bool, err error)
 	// Transport reaches other registries.
 	Transport http.RoundTripper
 	Log       *slog.Logger

@@ -295,6 +295,35 @@ func TestPull(t *testing.T) {
 	s.nothingUnfinished()
 }
 
+// A project pulls with its own credentials, and with nobody else's.
+func TestPullWithOwnCredentials(t *testing.T) {
+	t.Parallel()
+	other, s := setup(t), setup(t)
+	img := randomImage(t)
+	if err := remote.Write(other.ref("team/app:v1"), img, as("ann")); err != nil {
+		t.Fatal(err)
+	}
+	im := s.images()
+	im.Keychain = authn.NewMultiKeychain() // the server itself has none
+	var asked []string
+	im.Login = func(_ context.Context, project weft.ProjectID, host string) (string, string, bool, error) {
+		asked = append(asked, host)
+		return "ann", "secret", project == projectOf("ann"), nil
+	}
+	n := image(t, other.host+"/team/app:v1")
+	if got, err := im.Resolve(t.Context(), projectOf("ann"), n); err != nil || got != digestOfImage(t, img) {
+		t.Errorf("with credentials: %s %v", got, err)
+	}
+	_, err := im.Resolve(t.Context(), projectOf("bob"), n)
+	var e *weft.Error
+	if !errors.As(err, &e) || e.Kind != weft.NotFound || !strings.Contains(e.Advice, "weft image login "+other.host) {
+		t.Errorf("without: %v", err)
+	}
+	if len(asked) != 2 || asked[0] != other.host {
+		t.Errorf("asked for the credentials of %v", asked)
+	}
+}
+
 func TestPullAgain(t *testing.T) {
 	t.Parallel()
 	other, s := setup(t), setup(t)

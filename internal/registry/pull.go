@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -56,8 +57,12 @@ func (im *Images) remote(ctx context.Context, project weft.ProjectID, image weft
 	if err != nil {
 		return weft.Digest{}, weft.Errorf(weft.Invalid, "image %s: %w", image, err)
 	}
+	credentials, err := im.credentials(ctx, project, ref)
+	if err != nil {
+		return weft.Digest{}, err
+	}
 	p := &pull{im, project, image, ref, cacheRepo(ref), []remote.Option{
-		remote.WithContext(ctx), remote.WithAuthFromKeychain(im.Keychain), remote.WithTransport(im.Transport), remote.WithUserAgent("weft"),
+		remote.WithContext(ctx), credentials, remote.WithTransport(im.Transport), remote.WithUserAgent("weft"),
 	}}
 	d, err := p.resolve(ctx)
 	if weft.KindOf(err) == weft.Unavailable {
@@ -71,6 +76,20 @@ func (im *Images) remote(ctx context.Context, project weft.ProjectID, image weft
 	}
 	im.remember(key, d)
 	return d, nil
+}
+
+// credentials are those that the project keeps for the registry, or else the server's.
+func (im *Images) credentials(ctx context.Context, project weft.ProjectID, ref name.Reference) (remote.Option, error) {
+	if im.Login != nil {
+		user, password, found, err := im.Login(ctx, project, ref.Context().RegistryStr())
+		if err != nil {
+			return nil, fmt.Errorf("credentials of registry %s: %w", ref.Context().RegistryStr(), err)
+		}
+		if found {
+			return remote.WithAuth(&authn.Basic{Username: user, Password: password}), nil
+		}
+	}
+	return remote.WithAuthFromKeychain(im.Keychain), nil
 }
 
 func (im *Images) recently(key recentKey) (weft.Digest, bool) {
@@ -275,7 +294,7 @@ func (p *pull) explain(err error) error {
 		return weft.Errorf(weft.NotFound, "image %s is not in registry %s", p.image, host).WithAdvice("check its name, or push it")
 	case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
 		return weft.Errorf(weft.NotFound, "registry %s does not give image %s: %s", host, p.image, http.StatusText(answer.StatusCode)).
-			WithAdvice("check its name; if it needs credentials, run `docker login %s` as the user of the server", host)
+			WithAdvice("check its name; if it needs credentials, give them to the project: `weft image login %s --user NAME`", host)
 	default:
 		return weft.Errorf(weft.Unavailable, "image %s: registry %s answered %d %s", p.image, host, answer.StatusCode, http.StatusText(answer.StatusCode))
 	}
