@@ -31,8 +31,11 @@ func (p *process) imageHere(image weft.Image) bool { return p.images != nil && p
 
 // login returns what a project's secret says of a registry: USER:PASSWORD.
 func (s secrets) login(ctx context.Context, project weft.ProjectID, host string) (user, password string, found bool, err error) {
-	value, found, err := s.value(ctx, project, weft.RegistrySecret(host))
-	if err != nil || !found {
+	value, err := s.value(ctx, project, weft.RegistrySecret(host))
+	if weft.KindOf(err) == weft.NotFound {
+		return "", "", false, nil
+	}
+	if err != nil {
 		return "", "", false, err
 	}
 	user, password, whole := strings.Cut(value, ":")

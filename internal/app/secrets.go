@@ -100,19 +100,6 @@ func (s secrets) Give(ctx context.Context, project weft.ProjectID, a weft.Attemp
 	return values, s.note(ctx, a, values)
 }
 
-// value opens one secret, for the server's own use.
-func (s secrets) value(ctx context.Context, project weft.ProjectID, name string) (string, bool, error) {
-	found, err := s.store.SealedSecrets(ctx, project, []string{name})
-	if err != nil || found[name] == nil {
-		return "", false, err
-	}
-	plain, err := s.keys.Open(secretPurpose(project, name), found[name])
-	if err != nil {
-		return "", false, fmt.Errorf("open secret %s: %w", name, err)
-	}
-	return string(plain), true, nil
-}
-
 // note keeps in mind what an attempt was given: when its start is repeated, maybe other
 // values than before.
 func (s secrets) note(ctx context.Context, a weft.Attempt, values map[string]string) error {

@@ -86,7 +86,8 @@ func (t *tx) refuseTagged(ctx context.Context, project weft.ProjectID, repo stri
 // what is looked at, so a character more or less does no harm.
 var inLike = strings.NewReplacer("%", "_", `\`, "_", "'", "_")
 
-// refuseNamed refuses when a Plan names one of the tags.
+// refuseNamed refuses when a Plan names one of the tags. Deleted ones, and revisions that
+// others took the place of, do not count.
 func (t *tx) refuseNamed(ctx context.Context, project weft.ProjectID, repo string, tags []string) error {
 	for _, tag := range tags {
 		err := t.rows(ctx, func(r scanner) error {
@@ -105,7 +106,7 @@ func (t *tx) refuseNamed(ctx context.Context, project weft.ProjectID, repo strin
 			}
 			return weft.Errorf(weft.Conflict, "image %s is named by plan %s", image, id).
 				WithAdvice("delete the plan first; a tag that is pushed again may replace the image")
-		}, "SELECT id, body FROM plan WHERE project = $1 AND body LIKE $2", project, `%"`+inLike.Replace(tag)+`"%`)
+		}, "SELECT id, body FROM plan WHERE project = $1 AND state = $3 AND body LIKE $2", project, `%"`+inLike.Replace(tag)+`"%`, int64(weft.PlanLive))
 		if err != nil {
 			return err
 		}
