@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -28,9 +29,23 @@ func TestProjectionFollowsMatch(t *testing.T) {
 	}
 }
 
+// TestChoosyProjectionFollowsMatch does so with plans that take the latest only, pair their
+// inputs and take what comes later, that are revised, restored and deleted.
+func TestChoosyProjectionFollowsMatch(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			eachWorld(t, func(w *world) {
+				(&story{world: w, rand: rand.New(rand.NewPCG(seed, 2)), made: map[string]bool{}, choosy: true}).play(60)
+			})
+		})
+	}
+}
+
 // A story is a random sequence of what people do.
 type story struct {
 	*world
+	choosy bool // plans choose, and have names
 	rand  *rand.Rand
 	plans []weft.Plan
 	data  []weft.DataID
@@ -39,7 +54,14 @@ type story struct {
 
 var storyTags = []string{"a:1", "a:2", "b:1", "b:2", "c:1"}
 
-func (h *story) tag() string { return storyTags[h.rand.IntN(len(storyTags))] }
+var choosyTags = append(slices.Clone(storyTags), "k:1", "k:2", "k:3", "m:1", "m:2")
+
+func (h *story) tag() string {
+	if h.choosy {
+		return choosyTags[h.rand.IntN(len(choosyTags))]
+	}
+	return storyTags[h.rand.IntN(len(storyTags))]
+}
 
 func (h *story) play(steps int) {
 	for range steps {
@@ -59,8 +81,18 @@ func (h *story) step() {
 	switch n := h.rand.IntN(12); {
 	case n == 0 && len(h.plans) < 8:
 		h.register()
+	case h.choosy && h.rand.IntN(10) == 0:
+		h.projection()
+		h.note()
+		h.revise()
+	case h.choosy && h.rand.IntN(5) == 0:
+		h.foretell()
 	case n <= 4 || len(h.data) == 0:
-		h.data = append(h.data, h.push(h.tag()+","+h.tag()))
+		tags := h.tag() + "," + h.tag()
+		for h.choosy && h.rand.IntN(3) > 0 {
+			tags += "," + h.tag()
+		}
+		h.data = append(h.data, h.push(tags))
 	case n <= 7:
 		h.note() // a change that comes before projection has looked may hide what fitted
 		h.projection()
@@ -68,7 +100,10 @@ func (h *story) step() {
 		h.world.tag(id, h.tag(), h.tag())
 	case n == 8 && len(h.plans) > 0:
 		p := h.plans[h.rand.IntN(len(h.plans))]
-		must(h.s.ChangePlan(h.Context(), h.project, p.ID, h.by, func(p *weft.Plan) error { p.Active = !p.Active; return nil }))(h.world)
+		_, err := h.s.ChangePlan(h.Context(), h.project, p.ID, h.by, func(p *weft.Plan) error { p.Active = !p.Active; return nil })
+		if err != nil && (!h.choosy || weft.KindOf(err) != weft.Conflict) { // it may have been replaced
+			h.Fatal(err)
+		}
 	case n <= 10 && len(h.plans) > 0:
 		h.live()
 	default:
@@ -84,7 +119,11 @@ func (h *story) register() {
 	for range h.rand.IntN(2) {
 		text += " + " + h.tag() + "," + h.tag()
 	}
-	p, err := h.s.CreatePlan(h.Context(), h.define(text+" -> "+h.tag()+",made:"+fmt.Sprint(h.world.plans)), h.by)
+	plan := h.define(text + " -> " + h.tag() + ",made:" + fmt.Sprint(h.world.plans))
+	if h.choosy {
+		h.choose(&plan)
+	}
+	p, err := h.s.CreatePlan(h.Context(), plan, h.by)
 	if weft.KindOf(err) == weft.Conflict { // a loop
 		return
 	}
@@ -114,7 +153,89 @@ func (h *story) live() {
 			h.become(r.ID, weft.Done)
 		}
 	}
+	if h.choosy { // what comes next may hide what fits now
+		h.projection()
+	}
 	h.note()
+}
+
+// foretell compares what a dry run tells of a push, or of other tags, with what comes of it.
+func (h *story) foretell() {
+	h.Helper()
+	h.projection()
+	h.note()
+	var id weft.DataID
+	tags := weft.NewTags(h.tags(h.tag() + "," + h.tag() + "," + h.tag())...)
+	change := weft.TagChange{Add: tags}
+	if len(h.data) > 0 && h.rand.IntN(2) == 0 {
+		id = h.data[h.rand.IntN(len(h.data))]
+		change.Remove = h.tags(h.tag())
+		tags = change.Apply(h.world.data(id).Data.Tags)
+	}
+	total := int64(0)
+	for _, would := range must(h.s.WouldRunData(h.Context(), h.project, id, tags, 5))(h.world) {
+		total += would.Total
+		if n := int64(len(would.First)); n != min(would.Total, 5) {
+			h.Errorf("of %d runs %d are listed", would.Total, n)
+		}
+	}
+	if id.IsZero() {
+		h.data = append(h.data, h.push(strings.Join(tags.Strings(), ",")))
+	} else {
+		must(h.s.TagData(h.Context(), h.project, id, change, h.by))(h.world)
+	}
+	if made := h.projection(); int64(made) != total {
+		h.Errorf("%d runs were made, a dry run told of %d (data %v with %v)", made, total, id, tags)
+	}
+	h.note()
+}
+
+// choose has a plan choose among what fits.
+func (h *story) choose(p *weft.Plan) {
+	keys := []string{"k", "m"}
+	if len(p.Inputs) > 1 && h.rand.IntN(2) == 0 {
+		p.Pair = keys[h.rand.IntN(2)]
+	}
+	for i := range p.Inputs {
+		switch h.rand.IntN(4) {
+		case 0:
+			p.Inputs[i].Latest.On = true
+		case 1:
+			p.Inputs[i].Latest = weft.Latest{On: true, By: keys[h.rand.IntN(2)]}
+		}
+	}
+	p.FromNow = h.rand.IntN(4) == 0
+}
+
+// revise applies a plan of a name, another or an earlier one, or deletes it.
+func (h *story) revise() {
+	name := []string{"one", "two"}[h.rand.IntN(2)]
+	former := slices.DeleteFunc(slices.Clone(h.plans), func(p weft.Plan) bool { return p.Name != name })
+	switch n := h.rand.IntN(5); {
+	case n == 0 && len(former) > 0:
+		if ids, err := h.s.PlanNamed(h.Context(), h.project, name); err == nil {
+			must(h.s.DeletePlan(h.Context(), h.project, ids[0], h.by))(h.world)
+		}
+	case n <= 2 && len(former) > 0:
+		p := former[h.rand.IntN(len(former))]
+		p.ID = weft.NewID[weft.Plan]()
+		h.apply(p)
+	default:
+		p := h.define(h.tag() + " + " + h.tag() + " -> made:" + fmt.Sprint(h.world.plans))
+		p.Name = name
+		h.choose(&p)
+		h.apply(p)
+	}
+}
+
+func (h *story) apply(p weft.Plan) {
+	a, err := h.s.ApplyPlan(h.Context(), weft.Apply{Plan: p}, h.by)
+	if err != nil && weft.KindOf(err) != weft.Conflict {
+		h.Fatal(err)
+	}
+	if err == nil && (a.Did == weft.AppliedNew || a.Did == weft.AppliedRevision) {
+		h.plans = append(h.plans, a.Plan.Plan)
+	}
 }
 
 // all returns every Data.
@@ -133,6 +254,10 @@ func (h *story) all() []weft.Data {
 func (h *story) note() {
 	all := h.all()
 	for _, p := range h.plans {
+		p := must(h.s.Plan(h.Context(), h.project, p.ID))(h.world).Plan
+		if !p.Live() {
+			continue
+		}
 		for _, a := range weft.Match(p, all) {
 			h.made[p.ID.String()+string(a.Key())] = true
 		}
@@ -149,6 +274,11 @@ func (h *story) compare() {
 	}
 	total := 0
 	for _, p := range h.plans {
+		if v := must(h.s.Plan(h.Context(), h.project, p.ID))(h.world); v.Plan.Live() {
+			if n, _, err := h.s.WouldRunPlan(h.Context(), v.Plan, 1); n != 0 || err != nil {
+				h.Errorf("a dry run tells of %d more runs of plan %s (%v)", n, p.ID, err)
+			}
+		}
 		var got, want []string
 		for _, r := range h.runs(p.ID) {
 			key := ""
