@@ -27,6 +27,9 @@ const (
 	PlanChanged EventKind = "plan" // registered, or changed
 	RunRemoved  EventKind = "run-removed"
 	DataRemoved EventKind = "data-removed" // discarded by retry or delete
+
+	DataShared   EventKind = "data-shared"   // another project lets this one read a Data
+	DataUnshared EventKind = "data-unshared" // … or does so no longer
 )
 
 // A Cursor is a position in the sequence of events. The zero Cursor is before all.

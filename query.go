@@ -64,7 +64,9 @@ type DataView struct {
 	Upstream    RunView // without its own position
 	Downstreams []Use
 	Nominations []Nomination
-	Next        string // position for Page.After
+	From        *Project  // that shares it with the one that looks; nil where it is its own
+	To          []Project // that it is shared with, where it is its own
+	Next        string    // position for Page.After
 }
 
 // A Use is one input of a Run, not invalidated, that a Data fills.

@@ -12,7 +12,9 @@ type DataDetail struct {
 	Files  int64  `json:"files,omitempty" doc:"number of regular files"`
 	Bytes  int64  `json:"bytes,omitempty" doc:"sum of their sizes"`
 
-	Origin *Origin `json:"origin,omitempty" doc:"where it came from, if it was imported; absent in lists"`
+	Origin     *Origin  `json:"origin,omitempty" doc:"where it came from, if it was imported; absent in lists"`
+	SharedBy   string   `json:"sharedBy,omitempty" doc:"name of the project that has the data and shares it; what made it is not told then"`
+	SharedWith []string `json:"sharedWith,omitempty" doc:"names of the projects that may read it"`
 }
 
 // A DataSource is the output (Mountpoint) or the log of the run that made a data.

@@ -15,7 +15,7 @@ func newData(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "data", "Push, find, tag, trace and pull data",
 		newDataPush(c), newDataPull(c), newDataImport(c), newDataImports(c), newDataFind(c), newDataShow(c), newDataTag(c),
-		newDataLineage(c), newDataLs(c), newDataCat(c), newDataVerify(c), newDataDiff(c), newNote(c, weft.SubjectData))
+		newDataLineage(c), newDataLs(c), newDataCat(c), newDataVerify(c), newDataShare(c), newDataUnshare(c), newDataShares(c), newDataDiff(c), newNote(c, weft.SubjectData))
 	c.addTo(cmd)
 	return cmd
 }
@@ -37,7 +37,13 @@ func (c *common) showData(w io.Writer, d api.DataDetail) error {
 	p.add("time", dataTime(d))
 	p.add("content", contentWords(d))
 	p.add("digest", d.Digest)
-	p.add("made by", c.runWords(st, d.Upstream.Run)+" at "+sourcePath(d.Upstream))
+	p.add("shared by", printable(d.SharedBy))
+	for _, name := range d.SharedWith {
+		p.add("shared with", printable(name))
+	}
+	if d.SharedBy == "" {
+		p.add("made by", c.runWords(st, d.Upstream.Run)+" at "+sourcePath(d.Upstream))
+	}
 	if d.Origin != nil {
 		p.add("from", originWords(*d.Origin))
 	}

@@ -135,7 +135,7 @@ func (s *Server) getLineage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query := weft.LineageQuery{Project: d.Data.Project, Start: d.Data.ID}
+	query := weft.LineageQuery{Project: principal(r.Context()).Project, Start: d.Data.ID}
 	if query.Upstream, query.Downstream, query.Depth, err = walkOf(q); err != nil {
 		return err
 	}

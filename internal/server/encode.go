@@ -88,7 +88,7 @@ func (e *listEncoder) run(b []byte, v weft.RunView) []byte {
 // openRunSummary is wireRunSummary, left open.
 func (e *listEncoder) openRunSummary(b []byte, v weft.RunView) []byte {
 	r := v.Run
-	b = appendID(append(b, `{"runId":`...), r.ID)
+	b = appendRunID(append(b, `{"runId":`...), r.ID)
 	b = appendString(append(b, `,"status":`...), string(r.Status))
 	b = appendTime(append(b, `,"updatedAt":`...), r.UpdatedAt)
 	if r.Exit != nil {
@@ -138,6 +138,19 @@ func (e *listEncoder) data(b []byte, v weft.DataView) []byte {
 	if v.Data.Bytes != 0 {
 		b = strconv.AppendInt(append(b, `,"bytes":`...), v.Data.Bytes, 10)
 	}
+	if v.From != nil {
+		b = appendString(append(b, `,"sharedBy":`...), v.From.Name)
+	}
+	for i, p := range v.To {
+		lead := ","
+		if i == 0 {
+			lead = `,"sharedWith":[`
+		}
+		b = appendString(append(b, lead...), p.Name)
+	}
+	if len(v.To) > 0 {
+		b = append(b, ']')
+	}
 	return append(b, '}')
 }
 
@@ -163,7 +176,7 @@ func (e *listEncoder) source(b []byte, v weft.DataView) []byte {
 func (e *listEncoder) lineageData(b []byte, d weft.Data) []byte {
 	b = appendID(append(b, `{"knitId":`...), d.ID)
 	b = appendTags(append(b, `,"tags":`...), d.AllTags())
-	b = appendID(append(b, `,"runId":`...), d.Source.Run)
+	b = appendRunID(append(b, `,"runId":`...), d.Source.Run)
 	return append(b, '}')
 }
 
@@ -197,6 +210,14 @@ func appendTags(b []byte, tags weft.Tags) []byte {
 		b = append(append(append(append(append(b, '"'), t.Key()...), ':'), t.Value()...), '"')
 	}
 	return append(b, ']')
+}
+
+// appendRunID is wireRunID.
+func appendRunID(b []byte, id weft.RunID) []byte {
+	if id.IsZero() {
+		return append(b, `""`...)
+	}
+	return appendID(b, id)
 }
 
 // appendID writes the text of an id as ID.String does.

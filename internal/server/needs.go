@@ -32,6 +32,7 @@ type Store interface {
 	ChangePlan(ctx context.Context, project weft.ProjectID, id weft.PlanID, by weft.PrincipalID, change func(*weft.Plan) error) (weft.PlanView, error)
 	PlanGraph(ctx context.Context, project weft.ProjectID) (*weft.PlanGraph, error)
 	PlanNames
+	Shares
 
 	PushData(ctx context.Context, p weft.Push) (weft.DataView, error)
 	Data(ctx context.Context, project weft.ProjectID, id weft.DataID) (weft.DataView, error)

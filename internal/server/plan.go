@@ -33,6 +33,7 @@ func (s *Server) planRoutes() {
 		more: "409 when an equal plan exists, whose id is then in see, or when the plan would close a cycle. " +
 			"A plan with a name takes the place of the one that has it; what the request says nothing of (active, resources, service_account, annotations, allow_runs) stays as that has it."}, s.createPlan)
 	s.planNameRoutes()
+	s.grantRoutes()
 	handle(s, route{method: http.MethodGet, path: "/api/plans/{id}", id: "get-plan", summary: "Get one plan", verb: weft.Read, kind: "plan"}, s.getPlan)
 
 	change := func(method, part, id, summary string) route {

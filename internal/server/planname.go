@@ -139,7 +139,7 @@ func (s *Server) planHistory(ctx context.Context, in *PlanPath) (*body[api.PlanH
 			return nil, err
 		}
 		if name = v.Plan.Name; name == "" || v.Plan.BuiltIn() {
-			return nil, weft.Errorf(weft.NotFound, "plan %s has no name, and so no history", id).WithAdvice("add name: to its file and apply that")
+			return answer(api.PlanHistory{Name: name, Revisions: []api.PlanRevision{}}, nil)
 		}
 	}
 	history, err := s.Store.PlanHistory(ctx, project, name)

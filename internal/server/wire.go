@@ -251,7 +251,7 @@ func domainOnNode(in *api.OnNode) (weft.OnNode, error) {
 
 func wireRunSummary(v weft.RunView) api.RunSummary {
 	s := api.RunSummary{
-		RunID: v.Run.ID.String(), Status: string(v.Run.Status), UpdatedAt: wireTime(v.Run.UpdatedAt),
+		RunID: wireRunID(v.Run.ID), Status: string(v.Run.Status), UpdatedAt: wireTime(v.Run.UpdatedAt),
 		Plan: wirePlanSummary(v.Plan), Reason: v.Run.Reason,
 	}
 	if v.Run.Exit != nil {
@@ -283,6 +283,14 @@ func wireRun(v weft.RunView) api.RunDetail {
 	return d
 }
 
+// wireRunID writes "" for a Run that is not to be seen.
+func wireRunID(id weft.RunID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}
+
 // wireDataID writes "" for a Data that was discarded.
 func wireDataID(id weft.DataID) string {
 	if id.IsZero() {
@@ -304,6 +312,12 @@ func wireData(v weft.DataView) api.DataDetail {
 	}
 	if v.Origin != nil {
 		d.Origin = wireOrigin(*v.Origin)
+	}
+	if v.From != nil {
+		d.SharedBy = v.From.Name
+	}
+	for _, p := range v.To {
+		d.SharedWith = append(d.SharedWith, p.Name)
 	}
 	for i, use := range v.Downstreams {
 		d.Downstreams[i] = api.DataUse{Mountpoint: wireMountpoint(use.Input.Path, use.Input.Tags), Run: wireRunSummary(use.Run)}

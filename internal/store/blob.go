@@ -335,7 +335,7 @@ func (s *Store) Readable(ctx context.Context, project weft.ProjectID, digests []
 				readable[d] = true
 				return err
 			}, "SELECT b.digest FROM blob b WHERE b.digest IN ("+params(2, n)+") AND b.state = 1 AND EXISTS ("+
-				"SELECT 1 FROM tree_blob r JOIN data d ON d.tree = r.tree WHERE r.blob = b.digest AND d.project = $1)",
+				"SELECT 1 FROM tree_blob r JOIN data d ON d.tree = r.tree WHERE r.blob = b.digest AND (d.project = $1 OR "+sharedHere+"))",
 				append([]any{project}, args...)...)
 		})
 	})
@@ -349,12 +349,15 @@ func (s *Store) Readable(ctx context.Context, project weft.ProjectID, digests []
 	return out, nil
 }
 
-// HasTree reports whether a Data of the project has that tree. Who can read the Data may
+// sharedHere is the condition that a Data, a row named d, is shared with the project $1.
+const sharedHere = "EXISTS (SELECT 1 FROM data_share s WHERE s.project = $1 AND s.data = d.id)"
+
+// HasTree reports whether a Data that the project may read has that tree. Who can read the Data may
 // refer to everything in it.
 func (s *Store) HasTree(ctx context.Context, project weft.ProjectID, tree weft.Digest) (found bool, err error) {
 	err = s.read(ctx, func(t *tx) error {
 		one := 0
-		found, err = t.row(ctx, "SELECT 1 FROM data WHERE tree = $1 AND project = $2 LIMIT 1", []any{tree, project}, &one)
+		found, err = t.row(ctx, "SELECT 1 FROM data d WHERE d.tree = $2 AND (d.project = $1 OR "+sharedHere+") LIMIT 1", []any{project, tree}, &one)
 		return err
 	})
 	if err != nil {

@@ -17,8 +17,11 @@ func (s *Store) Data(ctx context.Context, project weft.ProjectID, id weft.DataID
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 || rows[0].Project != project {
+		if len(rows) == 0 {
 			return notFound("data", id)
+		}
+		if missing, err := t.missingShares(ctx, project, []weft.DataID{id}); err != nil || len(missing) > 0 {
+			return errorsJoin(err, notFound("data", id))
 		}
 		views, err := t.views(ctx, project, rows)
 		if err != nil {
@@ -150,6 +153,16 @@ func (t *tx) openData(ctx context.Context, q weft.DataQuery, seem []dataPos) (*s
 		}
 	default:
 		src.branches = f.branches(q.Project)
+		var shared []weft.DataID
+		if err := t.rows(ctx, collectIDs(&shared), "SELECT data FROM data_share WHERE project = $1", q.Project); err != nil {
+			return nil, fmt.Errorf("find data: %w", err)
+		}
+		if len(shared) > 0 {
+			if src.fixed, err = t.dataKeys(ctx, q, f, shared); err != nil {
+				return nil, fmt.Errorf("find data: %w", err)
+			}
+			slices.SortFunc(src.fixed, src.order)
+		}
 		if len(keys) > 0 {
 			src.keep = func(ctx context.Context, t *tx, found []dataPos) ([]dataPos, error) {
 				return t.keepTagged(ctx, keys, found)
@@ -217,6 +230,7 @@ func (t *tx) keepTagged(ctx context.Context, tags []tagKey, keys []dataPos) ([]d
 func (t *tx) dataKeys(ctx context.Context, q weft.DataQuery, f dataFilter, ids []weft.DataID) ([]dataPos, error) {
 	keys := []dataPos{}
 	user := q.Tags.User()
+	var foreign []weft.DataID
 	head := "SELECT d.id, d.project, d.state, d.ts, d.tags, r.updated_at FROM data d JOIN run r ON r.id = d.run WHERE d.id IN"
 	err := t.byIDs(ctx, head, raw(ids...), "", func(r scanner) error {
 		var k dataPos
@@ -231,10 +245,23 @@ func (t *tx) dataKeys(ctx context.Context, q weft.DataQuery, f dataFilter, ids [
 		if state != dataProcessing {
 			at = k.at
 		}
-		if project == q.Project && slices.Contains(f.states, state) && within(at, f.since, f.until) && tags.HasAll(user) && (f.ts == nil || *f.ts == k.at) {
+		if project != q.Project {
+			foreign = append(foreign, k.id)
+		}
+		if slices.Contains(f.states, state) && within(at, f.since, f.until) && tags.HasAll(user) && (f.ts == nil || *f.ts == k.at) {
 			keys = append(keys, k)
 		}
 		return err
 	})
-	return keys, err
+	if err != nil || len(foreign) == 0 {
+		return keys, err
+	}
+	shared, err := t.sharesIn(ctx, q.Project, foreign, "")
+	hidden := map[weft.DataID]bool{}
+	for _, id := range foreign {
+		if _, ok := shared[id]; !ok {
+			hidden[id] = true
+		}
+	}
+	return slices.DeleteFunc(keys, func(k dataPos) bool { return hidden[k.id] }), err
 }

@@ -15,7 +15,8 @@ import (
 // SQLite, with its one writer, xid is 0 and seq alone is that order.
 
 // eventKinds are stored by their index.
-var eventKinds = [...]weft.EventKind{weft.RunChanged, weft.DataTagged, weft.PlanChanged, weft.RunRemoved, weft.DataRemoved}
+var eventKinds = [...]weft.EventKind{weft.RunChanged, weft.DataTagged, weft.PlanChanged, weft.RunRemoved, weft.DataRemoved,
+	weft.DataShared, weft.DataUnshared}
 
 const eventInsert = "INSERT INTO event (at, kind, project, run, plan, data, was, becomes, by, attempt) VALUES "
 

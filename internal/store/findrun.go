@@ -79,14 +79,14 @@ func (t *tx) addUsers(ctx context.Context, src *source[weft.Run], q weft.RunQuer
 		until = inFlight
 	}
 	var flying []weft.RunID
+	border := false
 	for _, in := range slices.Compact(slices.SortedFunc(slices.Values(q.Inputs), compareIDs)) {
-		found, err := t.row(ctx, "SELECT id FROM data WHERE id = $1 AND project = $2", []any{in, q.Project}, new(weft.DataID))
+		crosses, err := t.row(ctx, "SELECT 1 FROM data d WHERE d.id = $1 AND (d.project <> $2 OR EXISTS (SELECT 1 FROM data_share s WHERE s.data = d.id))",
+			[]any{in, q.Project}, new(int))
 		if err != nil {
 			return err
 		}
-		if !found {
-			continue
-		}
+		border = border || crosses
 		src.branches = append(src.branches, branch{"data = ?", []any{in}, since, until})
 		err = t.rows(ctx, collectIDs(&flying), "SELECT run FROM run_input WHERE data = $1 AND at = $2", in, int64(inFlight))
 		if err != nil {
@@ -96,7 +96,7 @@ func (t *tx) addUsers(ctx context.Context, src *source[weft.Run], q weft.RunQuer
 	var err error
 	src.fixed, err = t.runKeys(ctx, q, flying)
 	slices.SortFunc(src.fixed, src.order)
-	if len(q.Plans)+len(q.Statuses) > 0 {
+	if len(q.Plans)+len(q.Statuses) > 0 || border { // runs of other projects may use it, too
 		src.keep = func(ctx context.Context, t *tx, keys []runPos) ([]runPos, error) { return t.keepSelected(ctx, q, keys) }
 	}
 	return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -184,7 +185,7 @@ func (c *affected) add(e weft.Event) {
 	case weft.RunRemoved:
 		c.runs[e.Run] = true
 		c.entries += 2
-	case weft.DataTagged:
+	case weft.DataTagged, weft.DataShared:
 		c.data[e.Data] = true
 		c.entries++
 	}
@@ -219,6 +220,9 @@ func (x *index) refresh(ctx context.Context, t *tx, c affected) error {
 	if err != nil {
 		return err
 	}
+	if rows, err = t.sharedRows(ctx, rows); err != nil {
+		return err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.tags.stale += c.entries
@@ -240,11 +244,16 @@ type taggedRow struct {
 	id   weft.DataID
 	ts   int64
 	tags []tagKey
+	all  weft.Tags
 }
 
 func (t *tx) taggedRows(ctx context.Context, ids []weft.DataID) ([]taggedRow, error) {
 	var rows []taggedRow
-	known := map[string][]tagKey{} // many Data have the same tags
+	type known struct {
+		keys []tagKey
+		tags weft.Tags
+	}
+	decoded := map[string]known{} // many Data have the same tags
 	err := t.byIDs(ctx, "SELECT id, project, ts, tags FROM data WHERE id IN", raw(ids...), "", func(r scanner) error {
 		var row taggedRow
 		var project weft.ProjectID
@@ -253,19 +262,34 @@ func (t *tx) taggedRows(ctx context.Context, ids []weft.DataID) ([]taggedRow, er
 			return err
 		}
 		text = string(project[:]) + text
-		keys, ok := known[text]
+		k, ok := decoded[text]
 		if !ok {
 			tags, err := decodeTags(text[idLen:])
 			if err != nil {
 				return err
 			}
-			keys = keysOf(project, tags)
-			known[text] = keys
+			k = known{keysOf(project, tags), tags}
+			decoded[text] = k
 		}
-		row.tags = keys
+		row.tags, row.all = k.keys, k.tags
 		rows = append(rows, row)
 		return nil
 	})
+	return rows, err
+}
+
+// sharedRows adds the keys that tags have where Data are shared.
+func (t *tx) sharedRows(ctx context.Context, rows []taggedRow) ([]taggedRow, error) {
+	ids := make([]weft.DataID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].id
+	}
+	shares, err := t.sharesOf(ctx, ids)
+	for i := range rows {
+		for _, p := range shares[rows[i].id] {
+			rows[i].tags = append(slices.Clip(rows[i].tags), keysOf(p.ID, rows[i].all)...)
+		}
+	}
 	return rows, err
 }
 

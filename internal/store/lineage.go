@@ -157,11 +157,14 @@ func (s *Store) lineageOf(ctx context.Context, q weft.LineageQuery, data []weft.
 	if err != nil {
 		return l, err
 	}
-	if len(rows) == 0 || rows[0].ID != q.Start || rows[0].Project != q.Project {
+	if len(rows) == 0 || rows[0].ID != q.Start {
 		return l, notFound("data", q.Start)
 	}
 	runRows, err := s.manyRuns(ctx, runs)
 	if err != nil {
+		return l, err
+	}
+	if rows, runRows, err = s.withinBorders(ctx, q, rows, runRows); err != nil {
 		return l, err
 	}
 	others, err := s.manyRuns(ctx, otherMakers(rows, runs))
@@ -196,7 +199,7 @@ func otherMakers(rows []dataRow, runs []weft.RunID) []weft.RunID {
 	}
 	var others []weft.RunID
 	for i := range rows {
-		if id := rows[i].Source.Run; !known[id] {
+		if id := rows[i].Source.Run; !known[id] && !id.IsZero() {
 			known[id] = true
 			others = append(others, id)
 		}
@@ -220,6 +223,10 @@ func describe(rows []dataRow, runs []weft.Run, plans map[weft.PlanID]weft.Plan) 
 	}
 	data := make([]weft.Data, 0, len(rows))
 	for i := range rows {
+		if rows[i].Source.Run.IsZero() { // of another project
+			data = append(data, rows[i].Data)
+			continue
+		}
 		if m, ok := makers[rows[i].Source.Run]; ok && m.plan != nil { // else all are just being removed
 			rows[i].source(m.run, m.plan)
 			data = append(data, rows[i].Data)

@@ -136,6 +136,19 @@ func (t *tx) anotherAttempt(ctx context.Context, was, r weft.Run, why string, by
 		return weft.Errorf(weft.Conflict, "run %s is of the plan %s, which is %s; it cannot be retried", r.ID, p.ID, p.State).
 			WithAdvice("apply the plan's file again; what it has not run yet runs then")
 	}
+	var inputs []weft.DataID
+	for _, in := range r.Inputs {
+		inputs = append(inputs, in.Data)
+	}
+	missing, err := t.missingShares(ctx, r.Project, inputs)
+	switch {
+	case err != nil:
+		return err
+	case len(missing) > 0 && r.Cause.Kind == weft.CauseAgain:
+		return nil
+	case len(missing) > 0:
+		return weft.Errorf(weft.Conflict, "run %s cannot be retried: data %s is not shared with this project any more", r.ID, missing[0])
+	}
 	status := weft.Deactivated
 	if p.Active {
 		status = weft.Waiting

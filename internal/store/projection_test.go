@@ -46,10 +46,10 @@ func TestChoosyProjectionFollowsMatch(t *testing.T) {
 type story struct {
 	*world
 	choosy bool // plans choose, and have names
-	rand  *rand.Rand
-	plans []weft.Plan
-	data  []weft.DataID
-	made  map[string]bool // plan and key of every combination that fitted at any time
+	rand   *rand.Rand
+	plans  []weft.Plan
+	data   []weft.DataID
+	made   map[string]bool // plan and key of every combination that fitted at any time
 }
 
 var storyTags = []string{"a:1", "a:2", "b:1", "b:2", "c:1"}

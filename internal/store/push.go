@@ -127,16 +127,7 @@ func (s *Store) TagData(ctx context.Context, project weft.ProjectID, id weft.Dat
 }
 
 func (t *tx) tagData(ctx context.Context, project weft.ProjectID, id weft.DataID, c weft.TagChange, by weft.PrincipalID) error {
-	var text string
-	var state int
-	found, err := t.row(ctx, "SELECT tags, state FROM data WHERE id = $1 AND project = $2"+t.s.forUpdate, []any{id, project}, &text, &state)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return notFound("data", id)
-	}
-	was, err := decodeTags(text)
+	was, state, err := t.lockOwn(ctx, project, id)
 	if err != nil {
 		return err
 	}
@@ -145,7 +136,8 @@ func (t *tx) tagData(ctx context.Context, project weft.ProjectID, id weft.DataID
 	if len(added)+len(gone) == 0 {
 		return nil
 	}
-	if text, err = encodeTags(now); err != nil {
+	text, err := encodeTags(now)
+	if err != nil {
 		return err
 	}
 	if _, err := t.exec(ctx, "UPDATE data SET tags = $1 WHERE id = $2", text, id); err != nil {
@@ -167,6 +159,9 @@ func (t *tx) tagData(ctx context.Context, project weft.ProjectID, id weft.DataID
 		if err := t.addChanges(ctx, ch); err != nil {
 			return err
 		}
+	}
+	if err := t.retagShares(ctx, id, added, gone, by); err != nil {
+		return err
 	}
 	return t.addEvents(ctx, weft.Event{Kind: weft.DataTagged, Project: project, Data: id, By: by})
 }

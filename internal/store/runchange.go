@@ -146,6 +146,10 @@ func (t *tx) discardOutputs(ctx context.Context, r weft.Run, by weft.PrincipalID
 		return err
 	}
 	for _, u := range users {
+		if u.Status != weft.Invalidated && u.Project != r.Project {
+			return weft.Errorf(weft.Conflict, "what run %s made is shared, and used by a run of another project", r.ID).
+				WithAdvice("it has to stay for that run's lineage; take the share back with: weft data unshare")
+		}
 		if u.Status != weft.Invalidated {
 			return weft.Errorf(weft.Conflict, "run %s uses what run %s made, and is %s", u.ID, r.ID, u.Status).WithSee(u.ID.String()).
 				WithAdvice("delete that run first")

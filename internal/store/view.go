@@ -99,26 +99,82 @@ func (t *tx) views(ctx context.Context, project weft.ProjectID, rows []dataRow) 
 	if err != nil {
 		return nil, err
 	}
+	shares, owners, err := t.borders(ctx, project, rows)
+	if err != nil {
+		return nil, err
+	}
 	views := make([]weft.DataView, len(rows))
 	for i := range rows {
 		v, row := &views[i], &rows[i]
 		made := runs[row.Source.Run]
-		row.source(&made.Run, &made.Plan)
+		if row.Project == project {
+			row.source(&made.Run, &made.Plan)
+			v.To = shares[row.ID]
+		} else {
+			v.From, made = owners[row.ID], row.abroad()
+		}
 		v.Data = row.Data
 		v.Upstream = made
 		v.Next = dataPos{row.ts, row.ID}.String()
 		for _, u := range uses[row.ID] {
-			if used := runs[u.run]; used.Run.Status != weft.Invalidated && u.nth < len(used.Plan.Inputs) {
+			if used := runs[u.run]; used.Run.Project == project && used.Run.Status != weft.Invalidated && u.nth < len(used.Plan.Inputs) {
 				v.Downstreams = append(v.Downstreams, weft.Use{Input: used.Plan.Inputs[u.nth], Run: used})
 			}
 		}
-		for _, in := range set.fits(v.Data) {
+		seen := v.Data
+		if v.From != nil {
+			seen.Project, seen.Epoch = project, v.Data.Epoch
+		}
+		for _, in := range set.fits(seen) {
 			p, _ := set.graph.Plan(in.plan)
 			v.Nominations = append(v.Nominations, weft.Nomination{Input: p.Inputs[in.nth], Plan: p})
 		}
 		slices.SortFunc(v.Nominations, compareNominations)
 	}
 	return views, nil
+}
+
+// borders returns with whom the project's own among the Data are shared, and who shares the
+// others with it; these get the epochs that they have here.
+func (t *tx) borders(ctx context.Context, project weft.ProjectID, rows []dataRow) (shares map[weft.DataID][]weft.Project, owners map[weft.DataID]*weft.Project, err error) {
+	var own, foreign []weft.DataID
+	for i := range rows {
+		if rows[i].Project == project {
+			own = append(own, rows[i].ID)
+		} else {
+			foreign = append(foreign, rows[i].ID)
+		}
+	}
+	if shares, err = t.sharesOf(ctx, own); err != nil || len(foreign) == 0 {
+		return shares, nil, err
+	}
+	epochs, err := t.sharesIn(ctx, project, foreign, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	owners = map[weft.DataID]*weft.Project{}
+	for i := range rows {
+		row := &rows[i]
+		if row.Project == project {
+			continue
+		}
+		p := weft.Project{ID: row.Project}
+		if _, err := t.row(ctx, "SELECT name FROM project WHERE id = $1", []any{p.ID}, &p.Name); err != nil {
+			return nil, nil, err
+		}
+		row.Epoch, owners[row.ID] = epochs[row.ID], &p
+	}
+	return shares, owners, nil
+}
+
+// abroad has a Data say nothing of what made it, and returns what stands for that.
+func (row *dataRow) abroad() weft.RunView {
+	path := "/shared"
+	row.Source = weft.Source{Status: weft.Done, Path: path}
+	return weft.RunView{
+		Run:  weft.Run{Status: weft.Done, UpdatedAt: row.Timestamp},
+		Plan: weft.Plan{Name: weft.PlanShared, Active: true, Outputs: []weft.Output{{Path: path}}},
+	}
 }
 
 func compareNominations(a, b weft.Nomination) int {

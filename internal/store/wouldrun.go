@@ -38,7 +38,7 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 				return err
 			}
 			if len(rows) == 0 || rows[0].Project != project {
-				return notFound("data", id)
+				return t.notOwn(ctx, project, id)
 			}
 			if rows[0].state == dataFailed {
 				return nil // whatever its tags: nothing runs on what failed
