@@ -25,7 +25,7 @@ func (s *Store) withinBorders(ctx context.Context, q weft.LineageQuery, data []d
 	}
 	var missing []weft.DataID
 	err := s.read(ctx, func(t *tx) (err error) {
-		missing, err = t.missingShares(ctx, q.Project, foreign)
+		missing, err = t.missingShares(ctx, q.Project, foreign, "")
 		return err
 	})
 	if err != nil {

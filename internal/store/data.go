@@ -20,7 +20,7 @@ func (s *Store) Data(ctx context.Context, project weft.ProjectID, id weft.DataID
 		if len(rows) == 0 {
 			return notFound("data", id)
 		}
-		if missing, err := t.missingShares(ctx, project, []weft.DataID{id}); err != nil || len(missing) > 0 {
+		if missing, err := t.missingShares(ctx, project, []weft.DataID{id}, ""); err != nil || len(missing) > 0 {
 			return errorsJoin(err, notFound("data", id))
 		}
 		views, err := t.views(ctx, project, rows)

@@ -140,7 +140,7 @@ func (t *tx) anotherAttempt(ctx context.Context, was, r weft.Run, why string, by
 	for _, in := range r.Inputs {
 		inputs = append(inputs, in.Data)
 	}
-	missing, err := t.missingShares(ctx, r.Project, inputs)
+	missing, err := t.missingShares(ctx, r.Project, inputs, t.s.forKeep)
 	switch {
 	case err != nil:
 		return err

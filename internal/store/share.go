@@ -159,8 +159,8 @@ func (t *tx) sharesOf(ctx context.Context, ids []weft.DataID) (map[weft.DataID][
 }
 
 // missingShares returns those of the Data that are of another project and not shared with
-// this one.
-func (t *tx) missingShares(ctx context.Context, project weft.ProjectID, ids []weft.DataID) ([]weft.DataID, error) {
+// this one; lock is what follows the SELECT of shares.
+func (t *tx) missingShares(ctx context.Context, project weft.ProjectID, ids []weft.DataID, lock string) ([]weft.DataID, error) {
 	var foreign []weft.DataID
 	err := t.byIDs(ctx, "SELECT id, project FROM data WHERE id IN", raw(ids...), "", func(r scanner) error {
 		var id weft.DataID
@@ -174,7 +174,7 @@ func (t *tx) missingShares(ctx context.Context, project weft.ProjectID, ids []we
 	if err != nil || len(foreign) == 0 {
 		return nil, err
 	}
-	shared, err := t.sharesIn(ctx, project, foreign, t.s.forKeep)
+	shared, err := t.sharesIn(ctx, project, foreign, lock)
 	return slices.DeleteFunc(foreign, func(id weft.DataID) bool { _, ok := shared[id]; return ok }), err
 }
 
