@@ -131,3 +131,34 @@ func (m *machine) wantOwned() {
 		}
 	}
 }
+
+// TestNothingRunsContainers starts a server that is not root where no engine is.
+func TestNothingRunsContainers(t *testing.T) {
+	t.Parallel()
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp("/tmp", "wa-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	const nobody = 65534
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(dir+"/weft", "serve", "--listen", "127.0.0.1:0")
+	cmd.Env = []string{"HOME=" + home, "DOCKER_HOST=unix://" + home + "/engine.sock", "PATH=" + os.Getenv("PATH")}
+	cmd.Dir = home
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Error("the server ran")
+	}
+	for _, want := range []string{"runc cannot be used: that takes root", home + "/engine.sock does not answer", "podman.socket"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("it said %q; want %q in it", out, want)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/executor/docker"
 	"github.com/weft-dev/weft/internal/executor/runc"
+	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
 )
@@ -198,6 +199,7 @@ func (p *process) openDocker(ctx context.Context, why string) error {
 		})
 		if err == nil {
 			p.useExecutor(e, runner{kind: executorDocker, about: e.Facts().String(), why: why, engine: e})
+			p.check("container engine", func(ctx context.Context) []operate.Finding { return examine(ctx, e) })
 			return nil
 		}
 		errs = append(errs, err)
@@ -210,6 +212,20 @@ func (p *process) openDocker(ctx context.Context, why string) error {
 		all = append(all, err.Error())
 	}
 	return weft.Errorf(weft.Unavailable, "no container engine works: %s", strings.Join(all, "; "))
+}
+
+// examine is what the doctor finds about a container engine.
+func examine(ctx context.Context, e *docker.Executor) []operate.Finding {
+	var found []operate.Finding
+	if err := e.Reach(ctx); err != nil {
+		found = append(found, operate.Finding{Level: operate.Fault, Problem: err.Error(), Advice: adviceOf(err)})
+	}
+	if f := e.Facts(); !f.LimitsMemory || !f.LimitsCPU {
+		found = append(found, operate.Finding{Level: operate.Warning,
+			Problem: "the limits that plans set are not held: " + f.String(),
+			Advice:  "without root, this takes cgroups of version 2 that are delegated to the user, which systemd does; or start weft serve as root with runc"})
+	}
+	return found
 }
 
 // unpacker gives layers in the order in which the runc driver takes them.

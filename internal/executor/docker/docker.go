@@ -152,6 +152,12 @@ func (e *Executor) Close() error {
 // Facts returns what was found out about the engine.
 func (e *Executor) Facts() Facts { return e.facts }
 
+// Reach returns an error while the engine does not answer.
+func (e *Executor) Reach(ctx context.Context) error {
+	_, err := e.engine.Ping(ctx, client.PingOptions{})
+	return e.trouble("reach the container engine", err)
+}
+
 // identity returns what is in a file, which is made with something new if it is missing.
 func identity(name string) (string, error) {
 	b, err := os.ReadFile(name)

@@ -25,7 +25,7 @@ func (e *Executor) trouble(doing string, err error) error {
 		return weft.Errorf(weft.Unavailable, "cannot %s: the container engine at %s does not answer: %w", doing, e.options.Host, err).
 			WithAdvice("start Docker, or Podman's service (systemctl --user start podman.socket); all goes on by itself then")
 	}
-	return weft.Errorf(weft.Unavailable, "cannot %s: the container engine says: %w", doing, err)
+	return weft.Errorf(weft.Unavailable, "cannot %s: the container engine at %s says: %w", doing, e.options.Host, err)
 }
 
 // answered reports whether an error came from the engine rather than from the way to it.

@@ -78,7 +78,8 @@ func (e *Executor) probe(ctx context.Context) error {
 	case err != nil:
 		return err
 	case seen.Code != 0:
-		return weft.Errorf(weft.Unavailable, "the container engine at %s cannot run containers as needed: %s", e.options.Host, strings.TrimPrefix(seen.Message, "cannot start: "))
+		return weft.Errorf(weft.Unavailable, "the container engine at %s cannot run containers as needed: %s", e.options.Host, strings.TrimPrefix(seen.Message, "cannot start: ")).
+			WithAdvice("if this is about its network, try the setting docker: {network: host}")
 	}
 	e.facts.Rootless = found.Mapped
 	e.facts.LimitsMemory = e.facts.LimitsMemory && found.Memory > 0 && found.Memory <= 2*probeMemory
