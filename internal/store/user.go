@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/weft-dev/weft"
 )
@@ -58,7 +60,13 @@ func (s *Store) CreateUser(ctx context.Context, u weft.User, passwordHash string
 }
 
 func (t *tx) createUser(ctx context.Context, u weft.User, passwordHash string, role weft.Role) error {
-	t.subject = u.Name
+	t.subject, t.detail = u.Name, string(u.Kind)
+	if u.Admin {
+		t.detail += ", administrator"
+	}
+	if role != weft.NoRole {
+		t.detail += ", " + role.String() + " of its home"
+	}
 	if u.ID.IsZero() {
 		u.ID = weft.NewID[weft.Principal]()
 	}
@@ -210,6 +218,7 @@ func (s *Store) ChangeUser(ctx context.Context, name string, c weft.UserChange) 
 }
 
 func (t *tx) changeUser(ctx context.Context, u weft.User, c weft.UserChange) error {
+	t.detail = whatChanges(c)
 	loses := c.Admin != nil && !*c.Admin || c.Disabled != nil && *c.Disabled
 	if loses {
 		if err := t.keepAnAdmin(ctx, u); err != nil {
@@ -238,6 +247,21 @@ func (t *tx) changeUser(ctx context.Context, u weft.User, c weft.UserChange) err
 		return t.endCredentials(ctx, u.ID)
 	}
 	return nil
+}
+
+// whatChanges tells what of an account is changed, for the audit log.
+func whatChanges(c weft.UserChange) string {
+	var all []string
+	for text, is := range map[string]bool{
+		"name for people": c.FullName != nil, "address": c.Email != nil, "home": c.Home != nil, "disabled": c.Disabled != nil && *c.Disabled,
+		"enabled": c.Disabled != nil && !*c.Disabled, "made an administrator": c.Admin != nil && *c.Admin, "no administrator any more": c.Admin != nil && !*c.Admin,
+	} {
+		if is {
+			all = append(all, text)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // endCredentials revokes what u could still show. The token of a state directory stays:

@@ -53,6 +53,7 @@ var groups = []group{
 	{"large-file", measureLargeFile},
 	{"start", measureStart},
 	{"sign-in", measureSignIn},
+	{"rights", measureRights},
 	{"scale", measureScale},
 }
 
