@@ -154,6 +154,8 @@ func (b *bucket) explain(err error) error {
 		return explainRemote(&url.URL{Host: b.host}, err)
 	}
 	switch answer.StatusCode {
+	case 0: // the client library could not make anything of it
+		return weft.Errorf(weft.Unavailable, "%s does not answer as S3 does (%s)", b.host, answer.Code).WithAdvice("check the endpoint of the credentials")
 	case http.StatusForbidden, http.StatusUnauthorized:
 		return weft.Errorf(weft.Invalid, "%s does not give out the bucket %s with these credentials (%s)", b.host, b.name, answer.Code).
 			WithAdvice("name others with --credentials")
