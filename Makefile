@@ -43,7 +43,7 @@ deps-demo:
 deps-sklearn:
 	@test/deps.sh mmdebstrap
 deps-bench:
-	@test/deps.sh restic postgresql
+	@test/deps.sh restic postgresql docker-registry
 
 .PHONY: clean
 clean: ## remove what was built, and the demo's state

@@ -51,6 +51,7 @@ var groups = []group{
 	{"push", measurePush},
 	{"small-files", measureSmallFiles},
 	{"large-file", measureLargeFile},
+	{"registry", measureRegistry},
 	{"start", measureStart},
 	{"sign-in", measureSignIn},
 	{"rights", measureRights},
