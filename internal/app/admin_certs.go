@@ -1,7 +1,12 @@
 package app
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -71,7 +76,7 @@ With --ca a new authority is made, too. The old one vouches for it: clients that
 old one only go on until it ends, and what is handed out from now on holds both. If the
 authority's key was stolen, add --forget: then clients need the new one at once.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Forget && !o.Authority {
 				return weft.Errorf(weft.Invalid, "--forget says what becomes of the old authority").WithAdvice("give --ca, too")
 			}
@@ -82,7 +87,7 @@ authority's key was stolen, add --forget: then clients need the new one at once.
 			if o.Limits, err = operate.ParseLimits(c.CADomains); err != nil {
 				return err
 			}
-			return a.change(func(certs *operate.Certs) ([]string, error) { return certs.Renew(time.Now(), o) })
+			return a.change(cmd.Context(), func(certs *operate.Certs) ([]string, error) { return certs.Renew(time.Now(), o) })
 		},
 	}
 	cmd.Flags().BoolVar(&o.Authority, "ca", false, "make a new authority, too")
@@ -103,7 +108,7 @@ It is refused if the key is another's, if it has ended, is for none of the names
 setting tls-names, or if its chain does not lead to an authority: that of the system, or
 one that --chain holds.`,
 		Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cert, err := a.read(args[0])
 			if err != nil {
 				return err
@@ -118,7 +123,7 @@ one that --chain holds.`,
 					return err
 				}
 			}
-			return a.change(func(certs *operate.Certs) ([]string, error) { return certs.Install(time.Now(), cert, key, between) })
+			return a.change(cmd.Context(), func(certs *operate.Certs) ([]string, error) { return certs.Install(time.Now(), cert, key, between) })
 		},
 	}
 	cmd.Flags().StringVar(&chain, "chain", "", "`file` with the certificates between it and its authority, in PEM, and that of an authority which is not a public one")
@@ -130,8 +135,8 @@ func (a *admin) newCertsUninstall() *cobra.Command {
 		Use:   "uninstall",
 		Short: "Show the server's own certificate again, instead of the one that was installed",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return a.change(func(certs *operate.Certs) ([]string, error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.change(cmd.Context(), func(certs *operate.Certs) ([]string, error) {
 				return []string{"the certificate that was installed is gone; the server's own is shown"}, certs.Uninstall()
 			})
 		},
@@ -146,7 +151,7 @@ func (a *admin) newCertsAdopt() *cobra.Command {
 server's certificates. Clients that know it, such as those with a profile of Knitfab,
 need nothing new; those that know the present one go on too.`,
 		Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cert, err := a.read(args[0])
 			if err != nil {
 				return err
@@ -155,13 +160,62 @@ need nothing new; those that know the present one go on too.`,
 			if err != nil {
 				return err
 			}
-			return a.change(func(certs *operate.Certs) ([]string, error) { return certs.Adopt(time.Now(), cert, key) })
+			return a.change(cmd.Context(), func(certs *operate.Certs) ([]string, error) { return certs.Adopt(time.Now(), cert, key) })
 		},
 	}
 }
 
+// pickedUp waits until the server that runs shows what is there now, and says so.
+func (a *admin) pickedUp(ctx context.Context, certs *operate.Certs) (string, error) {
+	const within, every = 15 * time.Second, 100 * time.Millisecond
+	state := filepath.Dir(certs.Dir())
+	up, err := runs(state)
+	if err != nil || !up {
+		return "no server runs on " + state + "; the next one shows it", err
+	}
+	w, err := where(state)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(w.Local)
+	if err != nil || u.Scheme != "https" {
+		return "the server that runs speaks plain HTTP; it shows it once it speaks TLS", err
+	}
+	expected, err := certs.Expected()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for name, cert := range expected {
+		for !shows(ctx, u.Host, name, cert) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return "", weft.Errorf(weft.Unavailable, "the server that runs does not show it yet").WithAdvice("look into its log for why")
+			}
+		}
+	}
+	return "the server that runs shows it", nil
+}
+
+// shows reports whether a server shows a certificate to who asks for a name. Nothing else
+// is sent to it or believed of it.
+func shows(ctx context.Context, address, name string, cert *x509.Certificate) bool {
+	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	shown := conn.(*tls.Conn).ConnectionState().PeerCertificates
+	return len(shown) > 0 && shown[0].Equal(cert)
+}
+
 // change does something to the certificates and says what.
-func (a *admin) change(do func(*operate.Certs) ([]string, error)) error {
+func (a *admin) change(ctx context.Context, do func(*operate.Certs) ([]string, error)) error {
 	certs, err := a.certs()
 	if err != nil {
 		return err
@@ -170,5 +224,12 @@ func (a *admin) change(do func(*operate.Certs) ([]string, error)) error {
 	if err != nil {
 		return err
 	}
-	return a.say(did)
+	if err := a.say(did); err != nil {
+		return err
+	}
+	picked, err := a.pickedUp(ctx, certs)
+	if err != nil {
+		return err
+	}
+	return a.say([]string{picked})
 }

@@ -54,6 +54,7 @@ type Config struct {
 	CADomains []string       `koanf:"ca-domains" yaml:"ca-domains"`           // domains and networks that our authority is limited to; empty: none
 	PlainHTTP bool           `koanf:"plain-http" yaml:"plain-http"`           // no TLS anywhere, behind what has it
 	Proxies   []string       `koanf:"trusted-proxies" yaml:"trusted-proxies"` // networks of those whose X-Forwarded headers count
+	ACME      acmeConfig     `koanf:"acme" yaml:"acme"`                       // certificates of a public authority
 	Registry  RegistryConfig `koanf:"registry" yaml:"registry"`
 	Import    importConfig   `koanf:"import" yaml:"import"` // data that are somewhere already
 

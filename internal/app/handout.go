@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -12,10 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/api"
 	"github.com/weft-dev/weft/internal/cli"
 )
 
@@ -28,6 +31,9 @@ type handoutOptions struct {
 	*admin
 	url       string
 	tokenFile string
+	user      string
+	project   string
+	life      time.Duration
 }
 
 // A handout is what users need, apart from their token.
@@ -47,10 +53,11 @@ func (a *admin) newHandout() *cobra.Command {
 authority, for weft and knit; docker/certs.d for docker, podman and skopeo; and a README that says
 what to do with them. Only with a token in it is the handout a secret.`,
 		Example: `  weft admin handout /srv/handout --url https://weft.example.org:30803
+  weft admin handout ~/for-ann --user ann --project digits
   weft admin handout ~/for-ann --token-file ann.token`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			h, err := o.collect()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := o.collect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -64,14 +71,21 @@ what to do with them. Only with a token in it is the handout a secret.`,
 	f := cmd.Flags()
 	f.StringVar(&o.url, "url", "", "`URL` by which users reach the server (default: its first name)")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with a token to hand out, too; - is standard input")
+	f.StringVar(&o.user, "user", "", "make a token of the user with this `name`, and hand it out, too; the server must run")
+	f.StringVar(&o.project, "project", "", "with --user: the token is good for the project with this `name` only, which knit needs if it is not the user's own")
+	f.DurationVar(&o.life, "token-life", defaultTokenLife, "with --user: how long the token is good")
+	cmd.MarkFlagsMutuallyExclusive("user", "token-file")
 	return cmd
 }
 
 // collect finds out what to hand out.
-func (o *handoutOptions) collect() (handout, error) {
+func (o *handoutOptions) collect(ctx context.Context) (handout, error) {
 	c, err := o.config()
 	if err != nil {
 		return handout{}, err
+	}
+	if o.user == "" && o.project != "" {
+		return handout{}, weft.Errorf(weft.Invalid, "--project says what a token is good for, and there is none").WithAdvice("give --user, too")
 	}
 	h := handout{URL: strings.TrimSuffix(strings.TrimRight(o.url, "/"), "/api")}
 	if h.URL == "" {
@@ -89,10 +103,36 @@ func (o *handoutOptions) collect() (handout, error) {
 	if h.Trust, err = o.trust(c.State, u); err != nil {
 		return h, err
 	}
-	if o.tokenFile != "" {
+	switch {
+	case o.tokenFile != "":
 		h.Token, err = o.readToken()
+	case o.user != "":
+		h.Token, err = o.makeToken(ctx, c.State)
 	}
 	return h, err
+}
+
+// defaultTokenLife is how long a token that is handed out is good.
+const defaultTokenLife = 90 * 24 * time.Hour
+
+// makeToken has the server that runs make a token for the user.
+func (o *handoutOptions) makeToken(ctx context.Context, state string) (string, error) {
+	if o.life <= 0 {
+		return "", weft.Errorf(weft.Invalid, "token-life: %s is not positive", o.life)
+	}
+	up, err := runs(state)
+	if err != nil {
+		return "", err
+	}
+	if !up {
+		return "", weft.Errorf(weft.Unavailable, "no server runs on %s, which could make the token", state).WithAdvice("start it, or give --token-file")
+	}
+	server, err := client(state, "weft/"+o.Version)
+	if err != nil {
+		return "", err
+	}
+	t, err := server.CreateToken(ctx, api.NewToken{Name: "handout", User: o.user, Project: o.project, ExpiresAt: &api.Time{Time: time.Now().Add(o.life)}})
+	return t.Token, err
 }
 
 // trust returns the authority for users, if they need one, and refuses names that the

@@ -133,13 +133,20 @@ func (m *machine) start() {
 	if err != nil {
 		m.t.Fatalf("the server did not start: %v, it said: %s", err, m.log)
 	}
-	m.url = line[strings.Index(line, "http://") : len(line)-1]
+	m.url = line[strings.Index(line, "http") : len(line)-1]
+	var trust []byte
+	if strings.HasPrefix(m.url, "https://") { // by the address that every machine has
+		m.url = "https://127.0.0.1" + m.url[strings.LastIndex(m.url, ":"):]
+		if trust, err = os.ReadFile(filepath.Join(m.state, "certs", "ca.crt")); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 	token, err := os.ReadFile(filepath.Join(m.state, "admin.token"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	m.token = strings.TrimSpace(string(token))
-	if m.Client, err = api.NewClient(m.url, api.Options{Token: m.token}); err != nil {
+	if m.Client, err = api.NewClient(m.url, api.Options{Token: m.token, CA: trust}); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -39,6 +39,7 @@ type process struct {
 	password string // of the first administrator, if it was made just now
 	listener net.Listener
 	certs    *operate.Keeper        // nil: the server speaks plain HTTP
+	acme     *operate.ACME          // nil: no public authority is asked
 	wanted   atomic.Pointer[Config] // the latest, for the names in the certificate
 
 	state    *state
@@ -271,15 +272,20 @@ const drainFor = 2 * time.Second
 // expireEvery is how often the registry looks for uploads that nobody goes on with.
 const expireEvery = 5 * time.Minute
 
-// run serves until ctx ends or a part fails.
-func (p *process) run(ctx context.Context) error {
-	h := &http.Server{
-		Handler:           p.server,
+// httpServer answers with h, and waits for nobody.
+func (p *process) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// run serves until ctx ends or a part fails.
+func (p *process) run(ctx context.Context) error {
+	h := p.httpServer(p.server)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.engine.Run(ctx) })
 	g.Go(func() error { return p.after.Run(ctx) })

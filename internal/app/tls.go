@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -50,6 +51,9 @@ func (c Config) checkTLS() error {
 	}
 	if _, err := operate.ParseLimits(c.CADomains); err != nil {
 		return weft.Errorf(weft.Invalid, "ca-domains: %w", err)
+	}
+	if err := c.ACME.check(c.speaksTLS(c.Listen)); err != nil {
+		return err
 	}
 	_, err = c.proxies()
 	return err
@@ -99,6 +103,10 @@ func (c Config) wantedNames() operate.Names {
 			n.Given = append(n.Given, name)
 		}
 	}
+	for _, name := range c.ACME.Names {
+		n.Public = append(n.Public, strings.ToLower(name))
+	}
+	n.Given = append(slices.Clone(n.Public), n.Given...)
 	return n
 }
 
@@ -117,10 +125,18 @@ func (p *process) openCerts(context.Context, *prometheus.Registry) error {
 		if err != nil {
 			return err
 		}
-		if p.certs, err = operate.NewKeeper(operate.KeeperConfig{Certs: certs, Want: func() operate.Names { return p.wanted.Load().wantedNames() }, Limits: limits, Log: p.log}); err != nil {
+		keeper := operate.KeeperConfig{Certs: certs, Want: func() operate.Names { return p.wanted.Load().wantedNames() }, Limits: limits, Log: p.log}
+		if p.acme, err = p.openACME(certs); err != nil {
+			return err
+		}
+		if p.acme != nil {
+			keeper.Public = p.acme
+		}
+		if p.certs, err = operate.NewKeeper(keeper); err != nil {
 			return err
 		}
 		p.onReload(func(c Config) error {
+			c.ACME = p.ACME // which takes a restart
 			p.wanted.Store(&c)
 			return p.certs.Ensure()
 		})
@@ -171,7 +187,7 @@ func (p *process) localURL() string {
 func (p *process) accept(ctx context.Context, g *errgroup.Group, h *http.Server) {
 	serve := func(do func() error) func() error {
 		return func() error {
-			if err := do(); !errors.Is(err, http.ErrServerClosed) {
+			if err := do(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("serve: %w", err)
 			}
 			return nil
@@ -182,12 +198,15 @@ func (p *process) accept(ctx context.Context, g *errgroup.Group, h *http.Server)
 		return
 	}
 	g.Go(func() error { return p.certs.Run(ctx) })
+	if p.acme != nil {
+		g.Go(func() error { return p.acme.Run(ctx) })
+	}
 	h.TLSConfig = p.certs.Config()
-	secure, plain := split(p.listener, readHeaderTimeout)
+	secure, plain := split(p.listener, h.ReadHeaderTimeout)
 	g.Go(serve(func() error { return h.ServeTLS(secure, "", "") }))
 	astray := &http.Server{
-		Handler: http.HandlerFunc(sendToTLS), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readHeaderTimeout,
-		IdleTimeout: readHeaderTimeout, MaxHeaderBytes: maxHeader, ErrorLog: h.ErrorLog,
+		Handler: http.HandlerFunc(sendToTLS), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadHeaderTimeout,
+		IdleTimeout: h.ReadHeaderTimeout, MaxHeaderBytes: maxHeader, ErrorLog: h.ErrorLog,
 	}
 	g.Go(serve(func() error { return astray.Serve(plain) }))
 	h.RegisterOnShutdown(func() { _ = astray.Close() }) // nobody there has anything to lose

@@ -35,6 +35,14 @@ func (c *Certs) Findings(now time.Time) []Finding {
 	if a, err := c.authority(); err == nil {
 		found = append(found, c.outside(a)...)
 	}
+	if n, err := c.Names(); err == nil {
+		for _, name := range n.Public {
+			if c.issuedFor(name) == nil {
+				found = append(found, Finding{Fault, "", "the public authority has issued no certificate for " + name,
+					"look into the server's log for what it said; it must be able to reach this machine by that name, on port 443 (or 80, with challenge: http)"})
+			}
+		}
+	}
 	return found
 }
 

@@ -210,6 +210,21 @@ func (k *Keeper) Config() *tls.Config {
 // Findings is that of the Keeper's Certs.
 func (k *Keeper) Findings(now time.Time) []Finding { return k.certs.Findings(now) }
 
+// Expected returns the certificates that a server is to show, by the name to ask for: its
+// own for the loopback address, and that of another authority, if one is installed.
+func (c *Certs) Expected() (map[string]*x509.Certificate, error) {
+	p, err := c.pair(serverFile)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*x509.Certificate{"localhost": p.leaf()}
+	if own, err := c.pair(ownFile); err == nil {
+		name := strings.Replace(namesOf(own.leaf())[0], "*", "any", 1)
+		all[name] = own.leaf()
+	}
+	return all, nil
+}
+
 // Covers is an error when no certificate that the server shows is for a name or address.
 func (c *Certs) Covers(name string) error {
 	var known []string
@@ -231,6 +246,13 @@ func (c *Certs) Trust(name string) ([]byte, error) {
 	own, err := c.pair(ownFile)
 	if err == nil && own.leaf().VerifyHostname(name) == nil {
 		return own.trust(), nil
+	}
+	if n, err := c.Names(); err == nil && slices.Contains(n.Public, strings.ToLower(name)) {
+		p := c.issuedFor(name)
+		if p == nil {
+			return nil, errNotIssued(name)
+		}
+		return p.trust(), nil
 	}
 	text, err := os.ReadFile(c.path(trustFile))
 	if err != nil {

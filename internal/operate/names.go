@@ -12,8 +12,9 @@ import (
 
 // Names are what a server's certificate is for: names and addresses, in two parts.
 type Names struct {
-	Given   []string `json:"given"`   // by the settings
-	Machine []string `json:"machine"` // its host name and its addresses
+	Given   []string `json:"given"`            // by the settings
+	Machine []string `json:"machine"`          // its host name and its addresses
+	Public  []string `json:"public,omitempty"` // of Given, those that a public authority vouches for
 }
 
 // loopback is in every certificate: the server's own user comes that way.

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 )
 
 // A pair is a key with the certificate for it, which is the first of its chain.
@@ -106,6 +107,23 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 		return nil, fmt.Errorf("keys of type %T do not sign", key)
 	}
 	return signer, nil
+}
+
+// readChain reads the certificates of a file in PEM, without a key.
+func readChain(file string) ([]*x509.Certificate, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			if err := p.add(block); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p.chain, nil
 }
 
 // certificate makes of a pair what package tls shows to clients.

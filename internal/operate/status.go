@@ -56,5 +56,5 @@ func (c *Certs) Status(now time.Time) ([]CertStatus, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return all, err
 	}
-	return all, nil
+	return append(all, c.public()...), nil
 }
