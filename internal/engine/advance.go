@@ -59,9 +59,7 @@ func (e *Engine) launch(ctx context.Context, r weft.Run, p *weft.Plan) {
 		case hinted && (last.Status == weft.Starting || last.Status == weft.Running || last.StopBy.After(time.Now())):
 			e.hints.add(last.Current())
 		}
-		if r, ok := e.asks.released(r.ID); ok { // its hooks agreed before it had landed
-			e.dispatch(ctx, r)
-		}
+		e.resumeAsked(ctx, r.ID) // its hooks may have agreed before it had landed
 		e.admit.set()
 	})
 }

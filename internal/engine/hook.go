@@ -216,20 +216,21 @@ func (e *Engine) asking(ctx context.Context) (bool, error) {
 		e.asks.mu.Unlock()
 		e.flying.Go(func() {
 			defer end()
-			e.ask(actx, a, q)
+			e.ask(ctx, actx, a, q)
 		})
 	}
 	return false, nil
 }
 
-// ask asks, and then takes the Run up again, or records why it is held.
-func (e *Engine) ask(ctx context.Context, a *asking, q Question) {
+// ask asks, and then takes the Run up again, or records why it is held. What follows does
+// not end with the question, whose context is the second.
+func (e *Engine) ask(ctx, question context.Context, a *asking, q Question) {
 	var ans Answer
-	r, _ := e.telling(ctx, q.Run, "waiting for hook "+e.Hooks.Next(q), func() error {
-		ans = e.Hooks.Ask(ctx, q)
+	r, _ := e.telling(question, q.Run, "waiting for hook "+e.Hooks.Next(q), func() error {
+		ans = e.Hooks.Ask(question, q)
 		return nil
 	})
-	if ctx.Err() != nil {
+	if question.Err() != nil {
 		return
 	}
 	e.asks.mu.Lock()
@@ -243,12 +244,19 @@ func (e *Engine) ask(ctx context.Context, a *asking, q Question) {
 	}
 	e.asks.mu.Unlock()
 	if ans.Held == nil {
-		if r, ok := e.asks.released(r.ID); ok {
-			e.dispatch(ctx, r)
+		if !e.fleet.has(r.ID) { // else whoever let go of the Run has not landed yet, and looks when it has
+			e.resumeAsked(ctx, r.ID)
 		}
 		return
 	}
 	e.hold(ctx, r, ans)
+}
+
+// resumeAsked takes up a Run that was let go, if its hooks agree.
+func (e *Engine) resumeAsked(ctx context.Context, id weft.RunID) {
+	if r, ok := e.asks.released(id); ok {
+		e.dispatch(ctx, r)
+	}
 }
 
 // hold records why a Run does not go on, and takes it up again after a while.
