@@ -12,9 +12,10 @@ type Data struct {
 	Tags      Tags      // the user's tags; AllTags adds the system's
 	Timestamp time.Time // when the producing Run ended, in milliseconds; zero until then
 	CreatedAt time.Time
-	Tree      Digest // of the manifest; zero until sealed
-	Files     int64  // number of regular files; 0 until sealed
-	Bytes     int64  // sum of their sizes; 0 until sealed
+	Tree      Digest    // of the manifest; zero until sealed
+	Files     int64     // number of regular files; 0 until sealed
+	Bytes     int64     // sum of their sizes; 0 until sealed
+	Purged    time.Time // since when its content is gone; zero while it is there
 
 	// Epoch is how many changes of the project's Plans had been seen when the Data became
 	// usable: it is not less than the Since of every Plan that was registered before.
@@ -30,8 +31,8 @@ type Source struct {
 	Log    bool
 }
 
-// Usable reports whether the Data can be an input: its Run is done.
-func (d Data) Usable() bool { return d.Source.Status == Done }
+// Usable reports whether the Data can be an input: its Run is done, and its content there.
+func (d Data) Usable() bool { return d.Source.Status == Done && d.Purged.IsZero() }
 
 // Transient returns the value of knit#transient, or "" for a Data that has none.
 func (d Data) Transient() string {

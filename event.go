@@ -30,6 +30,7 @@ const (
 
 	DataShared   EventKind = "data-shared"   // another project lets this one read a Data
 	DataUnshared EventKind = "data-unshared" // … or does so no longer
+	DataPurged   EventKind = "data-purged"   // its content was discarded, and all else stays
 )
 
 // A Cursor is a position in the sequence of events. The zero Cursor is before all.

@@ -32,6 +32,7 @@ type Push struct {
 	Tree    Tree
 	Pin     string // holds the tree until this is recorded
 	Origin  Origin // of an import: where it came from, but for At and By
+	Key     string // a push with the same key and content, in the project, is the same push; "" for none
 	At      time.Time
 }
 

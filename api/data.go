@@ -11,6 +11,7 @@ type DataDetail struct {
 	Digest string `json:"digest,omitempty" doc:"of the manifest; equal content has equal digests; absent until the content is there"`
 	Files  int64  `json:"files,omitempty" doc:"number of regular files"`
 	Bytes  int64  `json:"bytes,omitempty" doc:"sum of their sizes"`
+	Purged *Time  `json:"purged,omitempty" doc:"since when its content is gone; its tags and lineage stay, and no new run gets it"`
 
 	Origin     *Origin  `json:"origin,omitempty" doc:"where it came from, if it was imported; absent in lists"`
 	SharedBy   string   `json:"sharedBy,omitempty" doc:"name of the project that has the data and shares it; what made it is not told then"`

@@ -15,7 +15,7 @@ func newData(env Env) *cobra.Command {
 	c := newCommon(env)
 	cmd := newGroup(env, "data", "Push, find, tag, trace and pull data",
 		newDataPush(c), newDataPull(c), newDataImport(c), newDataImports(c), newDataFind(c), newDataShow(c), newDataTag(c),
-		newDataLineage(c), newDataLs(c), newDataCat(c), newDataVerify(c), newDataShare(c), newDataUnshare(c), newDataShares(c), newDataDiff(c), newNote(c, weft.SubjectData))
+		newDataLineage(c), newDataLs(c), newDataCat(c), newDataVerify(c), newDataPurge(c), newDataShare(c), newDataUnshare(c), newDataShares(c), newDataDiff(c), newNote(c, weft.SubjectData))
 	c.addTo(cmd)
 	return cmd
 }

@@ -79,11 +79,14 @@ func (o *runWaitOptions) do(ctx context.Context, w waiting) error {
 		defer stop()
 	}
 	var runs []api.RunDetail
+	line := o.statusLine()
 	err = eachChange(ctx, client, func() (bool, error) {
 		seen, open, err := w.look(ctx, client)
 		runs = seen
+		line.show(waitWords(seen))
 		return err == nil && !open, err
 	})
+	line.end()
 	if errors.Is(context.Cause(ctx), errTimeUp) {
 		return exitError{exitTimeout, weft.Errorf(weft.Unavailable, "the runs had not ended after %s", o.timeout)}
 	}

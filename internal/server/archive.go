@@ -70,7 +70,22 @@ func (s *Server) recordArchive(r *http.Request, pin string, until time.Time, tag
 	if want != "" && !strings.EqualFold(want, got) {
 		return none, weft.Errorf(weft.Invalid, "the archive arrived damaged: its MD5 is %s, and %s was sent", got, want).WithAdvice("push it again")
 	}
-	return s.Store.PushData(ctx, s.push(ctx, tree, tags, pin))
+	p := s.push(ctx, tree, tags, pin)
+	if p.Key, err = idempotencyKey(r); err != nil {
+		return none, err
+	}
+	return s.Store.PushData(ctx, p)
+}
+
+// idempotencyKey reads the header of that name, as the IETF draft
+// draft-ietf-httpapi-idempotency-key-header has it, with quotes or without.
+func idempotencyKey(r *http.Request) (string, error) {
+	const most = 255
+	key := strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
+	if len(key) > most || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return "", weft.Errorf(weft.Invalid, "Idempotency-Key is not a text of at most %d printable characters of ASCII", most)
+	}
+	return key, nil
 }
 
 // push is what to record for an upload whose content is sealed.
@@ -148,6 +163,8 @@ func (s *Server) treeOf(r *http.Request) (weft.Data, error) {
 		return v.Data, err
 	case !v.Data.Tree.IsZero():
 		return v.Data, nil
+	case !v.Data.Purged.IsZero():
+		return v.Data, weft.Errorf(weft.NotFound, "the content of data %s was purged at %s; its tags and its lineage are left", v.Data.ID, wireTime(v.Data.Purged))
 	case v.Data.Transient() == weft.TransientProcessing:
 		return v.Data, weft.Errorf(weft.Unavailable, "data %s has no content yet: its run is %s", v.Data.ID, v.Data.Source.Status).
 			WithAdvice("wait until the run %s has ended", v.Data.Source.Run)

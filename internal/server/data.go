@@ -24,7 +24,7 @@ func (s *Server) dataRoutes() {
 	}, s.findData)
 	s.stream(streamed{
 		route: route{method: http.MethodPost, path: "/api/data", id: "push-archive", summary: "Push a tar.gz as data", verb: weft.Create, kind: "data",
-			more: "Streamed. If the request has the trailer X-Checksum-Md5, the hexadecimal MD5 of the compressed body, it is compared."},
+			more: "Streamed. If the request has the trailer X-Checksum-Md5, the hexadecimal MD5 of the compressed body, it is compared. A push with the header Idempotency-Key, repeated within a day with the same key and content, is answered with the data that it made."},
 		query: []param{{name: "tag", doc: "key:value that the data is to have from the beginning", many: true}},
 		takes: archiveType, gives: "application/json", givesA: reflect.TypeFor[api.DataDetail](),
 	}, s.pushArchive)

@@ -138,6 +138,7 @@ func (e *listEncoder) data(b []byte, v weft.DataView) []byte {
 	if v.Data.Bytes != 0 {
 		b = strconv.AppendInt(append(b, `,"bytes":`...), v.Data.Bytes, 10)
 	}
+	b = appendMoment(b, `,"purged":`, v.Data.Purged)
 	if v.From != nil {
 		b = appendString(append(b, `,"sharedBy":`...), v.From.Name)
 	}

@@ -146,6 +146,9 @@ func (s *Server) openSealedLog(ctx context.Context, run weft.Run) (io.ReadCloser
 	if err != nil {
 		return nil, err
 	}
+	if !d.Data.Purged.IsZero() {
+		return nil, weft.Errorf(weft.NotFound, "the log of run %s was purged", run.ID)
+	}
 	return s.openLogIn(ctx, d.Data.Tree, weft.Errorf(weft.NotFound, "run %s left no log", run.ID))
 }
 

@@ -48,6 +48,8 @@ type Store interface {
 	StopRun(ctx context.Context, project weft.ProjectID, id weft.RunID, how weft.Stop, by weft.PrincipalID) (weft.RunView, error)
 	RetryRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) (weft.RunView, error)
 	DeleteRun(ctx context.Context, project weft.ProjectID, id weft.RunID, by weft.PrincipalID) error
+	RemoveCascade(ctx context.Context, project weft.ProjectID, id weft.RunID, dry bool, by weft.PrincipalID) (weft.Removal, error)
+	Purge(ctx context.Context, project weft.ProjectID, ids []weft.DataID, dry bool, by weft.PrincipalID) (weft.Purge, error)
 	RunCounts(ctx context.Context, project weft.ProjectID) (map[weft.Status]int64, error)
 
 	Events(ctx context.Context, project weft.ProjectID, after weft.Cursor, limit int) ([]weft.Event, error)

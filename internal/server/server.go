@@ -105,6 +105,7 @@ func (s *Server) routes() {
 	s.planRoutes()
 	s.secretRoutes()
 	s.notificationRoutes()
+	s.removalRoutes()
 	s.runRoutes()
 	s.eventRoutes()
 	s.imageRoutes()

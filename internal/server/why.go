@@ -131,6 +131,8 @@ func (s *Server) reason(p weft.Plan, d weft.Data, w api.Why, kept bool) string {
 	switch {
 	case len(w.Inputs) == 0:
 		return fmt.Sprintf("%s is built in: it has no inputs", p.Name)
+	case !d.Purged.IsZero():
+		return "the data cannot be used any more: its content was purged"
 	case !d.Usable():
 		return fmt.Sprintf("the data cannot be used (yet): the run %s that makes it is %s", d.Source.Run, d.Source.Status)
 	case !p.Live():

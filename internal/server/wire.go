@@ -305,7 +305,7 @@ func wireData(v weft.DataView) api.DataDetail {
 	d := api.DataDetail{
 		KnitID: v.Data.ID.String(), Tags: wireTags(v.Data.AllTags()), Upstream: wireSource(v),
 		Downstreams: make([]api.DataUse, len(v.Downstreams)), Nomination: make([]api.DataNominee, len(v.Nominations)),
-		Files: v.Data.Files, Bytes: v.Data.Bytes,
+		Files: v.Data.Files, Bytes: v.Data.Bytes, Purged: wireMoment(v.Data.Purged),
 	}
 	if !v.Data.Tree.IsZero() {
 		d.Digest = v.Data.Tree.String()

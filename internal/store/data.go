@@ -84,7 +84,7 @@ type dataFilter struct {
 
 // filterOf reads the conditions that system tags and times make.
 func filterOf(q weft.DataQuery) (dataFilter, error) {
-	f := dataFilter{states: []int{dataProcessing, dataUsable, dataFailed}, since: boundOf(q.Since), until: boundOf(q.Until)}
+	f := dataFilter{states: []int{dataProcessing, dataUsable, dataFailed, dataPurged}, since: boundOf(q.Since), until: boundOf(q.Until)}
 	only := func(states ...int) {
 		f.states = slices.DeleteFunc(f.states, func(s int) bool { return !slices.Contains(states, s) })
 	}
@@ -105,7 +105,7 @@ func filterOf(q weft.DataQuery) (dataFilter, error) {
 				f.nothing = true
 			}
 			f.ts = &ts
-			only(dataUsable, dataFailed)
+			only(dataUsable, dataFailed, dataPurged)
 		case weft.KeyTransient:
 			state := dataProcessing
 			if tag.Value() == weft.TransientFailed {

@@ -16,7 +16,7 @@ import (
 
 // eventKinds are stored by their index.
 var eventKinds = [...]weft.EventKind{weft.RunChanged, weft.DataTagged, weft.PlanChanged, weft.RunRemoved, weft.DataRemoved,
-	weft.DataShared, weft.DataUnshared}
+	weft.DataShared, weft.DataUnshared, weft.DataPurged}
 
 const eventInsert = "INSERT INTO event (at, kind, project, run, plan, data, was, becomes, by, attempt) VALUES "
 

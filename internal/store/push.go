@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/weft-dev/weft"
 )
@@ -12,16 +13,63 @@ const (
 	dataProcessing = 0
 	dataUsable     = 1
 	dataFailed     = 2
+	dataPurged     = 3 // was usable or failed; its content is gone
 )
 
 // PushData records an upload or an import whose content is sealed: the Run, which is
 // done already, and the Data. Its pin is released, as the Data holds the tree from now on.
 func (s *Store) PushData(ctx context.Context, p weft.Push) (weft.DataView, error) {
-	err := s.change(ctx, func(ctx context.Context, t *tx) error { return t.push(ctx, p) })
+	before := weft.DataID{}
+	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
+		if before, err = t.pushedBefore(ctx, p); err != nil || !before.IsZero() {
+			return err
+		}
+		return t.push(ctx, p)
+	})
 	if err != nil {
 		return weft.DataView{}, fmt.Errorf("push data: %w", err)
 	}
+	if !before.IsZero() {
+		p.Data = before
+	}
 	return s.Data(ctx, p.Project, p.Data)
+}
+
+// keysKept is how long a push can be repeated under its key.
+const keysKept = 24 * time.Hour
+
+// pushedBefore returns the Data that a push with the same key has made already, and
+// otherwise notes the key. The content of a repeated push is let go.
+func (t *tx) pushedBefore(ctx context.Context, p weft.Push) (weft.DataID, error) {
+	var before weft.DataID
+	if p.Key == "" {
+		return before, nil
+	}
+	if _, err := t.exec(ctx, "DELETE FROM push_key WHERE created_at < $1", micros(t.now.Add(-keysKept))); err != nil {
+		return before, err
+	}
+	n, err := t.exec(ctx, `INSERT INTO push_key (project, key, data, digest, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (project, key) DO NOTHING`,
+		p.Project, p.Key, p.Data, p.Tree.Digest, micros(t.now))
+	if err != nil || n > 0 {
+		return before, err
+	}
+	var digest weft.Digest
+	if _, err := t.row(ctx, "SELECT data, digest FROM push_key WHERE project = $1 AND key = $2"+t.s.forUpdate, []any{p.Project, p.Key}, &before, &digest); err != nil {
+		return before, err
+	}
+	if digest != p.Tree.Digest {
+		return weft.DataID{}, weft.Errorf(weft.Conflict, "the key %q was used for another content, which became data %s", p.Key, before).WithSee(before.String()).
+			WithAdvice("use a new key for each push")
+	}
+	found, err := t.row(ctx, "SELECT run FROM data WHERE id = $1", []any{before}, new(weft.RunID))
+	if err != nil {
+		return before, err
+	}
+	if !found { // it was removed since
+		_, err := t.exec(ctx, "UPDATE push_key SET data = $1 WHERE project = $2 AND key = $3", p.Data, p.Project, p.Key)
+		return weft.DataID{}, err
+	}
+	return before, t.unpin(ctx, p)
 }
 
 func (t *tx) push(ctx context.Context, p weft.Push) error {

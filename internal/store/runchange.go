@@ -53,6 +53,9 @@ func (t *tx) retryRun(ctx context.Context, project weft.ProjectID, id weft.RunID
 	case r.Status != weft.Done && r.Status != weft.Failed:
 		return weft.Errorf(weft.Conflict, "run %s is %s; only a run that is done or failed can be retried", id, r.Status)
 	}
+	if err := t.refusePurged(ctx, r); err != nil {
+		return err
+	}
 	again := r
 	again.Cause.Kind, again.Cause.By = weft.CauseRetry, by
 	return t.anotherAttempt(ctx, r, again, "", by, time.Time{})
@@ -77,6 +80,9 @@ func (t *tx) deleteRun(ctx context.Context, project weft.ProjectID, id weft.RunI
 	}
 	next, err := r.To(weft.Invalidated, t.now)
 	if err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "UPDATE run_attempt SET log = NULL WHERE run = $1 AND log IS NOT NULL", id); err != nil {
 		return err
 	}
 	if err := t.discardOutputs(ctx, r, by); err != nil {
@@ -236,6 +242,9 @@ func (t *tx) removeRuns(ctx context.Context, runs []weft.Run, by weft.PrincipalI
 				return err
 			}
 		}
+	}
+	if err := t.execByIDs(ctx, "DELETE FROM run_attempt WHERE run IN", raw(ids...), ""); err != nil {
+		return err
 	}
 	if err := t.execByIDs(ctx, "DELETE FROM run WHERE id IN", raw(ids...), ""); err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 	"strconv"
 
@@ -18,7 +19,7 @@ type dataRow struct {
 	ts    int64
 }
 
-const dataColumns = "id, project, run, nth, state, ts, tags, tree, files, bytes, created_at, epoch"
+const dataColumns = "id, project, run, nth, state, ts, tags, tree, files, bytes, created_at, epoch, purged_at"
 
 // dataScanner returns a function that reads rows of dataColumns. Many Data have the same
 // tags, which it decodes once.
@@ -55,8 +56,9 @@ func taggedBy(scan func(scanner) (dataRow, string, error)) func(scanner) (dataRo
 
 func scanData(r scanner) (row dataRow, tags string, err error) {
 	var created int64
-	err = r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags, &row.Tree, &row.Files, &row.Bytes, &created, &row.Epoch)
-	row.Timestamp, row.CreatedAt = timestampOf(row.ts), fromMicros(created)
+	var purged sql.NullInt64
+	err = r.Scan(&row.ID, &row.Project, &row.Source.Run, &row.nth, &row.state, &row.ts, &tags, &row.Tree, &row.Files, &row.Bytes, &created, &row.Epoch, &purged)
+	row.Timestamp, row.CreatedAt, row.Purged = timestampOf(row.ts), fromMicros(created), fromNull(purged)
 	return row, tags, err
 }
 

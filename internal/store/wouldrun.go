@@ -40,7 +40,7 @@ func (s *Store) WouldRunData(ctx context.Context, project weft.ProjectID, id wef
 			if len(rows) == 0 || rows[0].Project != project {
 				return t.notOwn(ctx, project, id)
 			}
-			if rows[0].state == dataFailed {
+			if rows[0].state == dataFailed || rows[0].state == dataPurged {
 				return nil // whatever its tags: nothing runs on what failed
 			}
 			if rows[0].state == dataUsable {
