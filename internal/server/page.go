@@ -111,7 +111,7 @@ func (s *Server) complain(w http.ResponseWriter, r *http.Request, err error) err
 func localPage(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") ||
-		strings.ContainsFunc(next, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
+		strings.ContainsFunc(next, func(r rune) bool { return r == '\\' || r <= ' ' || r == 0x7f }) || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return accountPage
 	}
 	return u.RequestURI()

@@ -486,3 +486,28 @@ func TestABrowserSignsInAtAProvider(t *testing.T) {
 	expect(t, "replayed", b.do(back.RequestURI(), nil), 401, "", "is over")
 	e.unsaid("the-code", c.Value, back.Query().Get("state"))
 }
+
+// FuzzLocalPage looks for a page to go to that leads to another host.
+func FuzzLocalPage(f *testing.F) {
+	for _, next := range []string{"/", "/device?user_code=A", "//evil.example.org", `/\evil.example.org`, "/\t/evil.example.org", "https://evil.example.org", "/%2f/x", "/a?b=//c#d"} {
+		f.Add(next)
+	}
+	base, err := url.Parse("https://weft.example.org/sign-in")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, next string) {
+		page := localPage(next)
+		to, err := base.Parse(page)
+		if err != nil || to.Host != base.Host || to.Scheme != base.Scheme || to.User != nil {
+			t.Errorf("%q leads to %v, %v", next, to, err)
+		}
+		// Browsers take a backslash for a slash, and leave out tabs and newlines.
+		if !strings.HasPrefix(page, "/") || strings.HasPrefix(page, "//") || strings.ContainsFunc(page, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+			t.Errorf("%q leads to %q", next, page)
+		}
+		if again := localPage(page); again != page {
+			t.Errorf("%q leads to %q, which leads to %q", next, page, again)
+		}
+	})
+}
