@@ -180,6 +180,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		i.route = "/v2/"
 		noteRegistry(i, r)
 		s.Registry.ServeHTTP(w, r)
+	case s.Console == nil && s.SignIn != nil && path == "/" && r.Method == http.MethodGet:
+		infoOf(r.Context()).route = "/"
+		http.Redirect(w, r, "/account", http.StatusSeeOther) // until there is a console, that is where people begin
 	case s.Console != nil && !strings.HasPrefix(path, "/api/") && path != "/api" && !s.router.Match(chi.NewRouteContext(), r.Method, path):
 		infoOf(r.Context()).route = "/"
 		s.Console.ServeHTTP(w, r)

@@ -165,6 +165,7 @@ func TestABrowserSignsInAndOut(t *testing.T) {
 		stale := e.browser(https)
 		stale.cookies[name] = &former
 		expect(t, "the former session", stale.do("/api/version", nil), 401, "", "session has ended")
+		expect(t, "the beginning", b.do("/", nil), 303, "/account", "")
 		expect(t, "signed out", b.do("/sign-out", url.Values{}), 303, "/sign-in", "")
 		if len(b.cookies) > 0 {
 			t.Errorf("cookies %v", b.cookies)
