@@ -39,7 +39,7 @@ lint: ## gofmt, go vet, and go.mod as `go mod tidy` leaves it
 
 .PHONY: deps-demo deps-sklearn deps-bench
 deps-demo:
-	@test/deps.sh runc
+	@test/deps.sh containers
 deps-sklearn:
 	@test/deps.sh mmdebstrap
 deps-bench:

@@ -6,6 +6,9 @@ missing=()
 for package in "$@"; do
   case $package in
     postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql) ;;
+    containers) # whatever runs them: runc for root, else an engine
+      if [ "$(id -u)" = 0 ]; then command -v runc /usr/sbin/runc >/dev/null || missing+=(runc)
+      else command -v podman docker >/dev/null || missing+=(podman); fi ;;
     docker.io) PATH=$PATH:/usr/sbin command -v dockerd >/dev/null || missing+=(docker.io) ;; # "docker" is the client alone
     uidmap) command -v newuidmap >/dev/null || missing+=(uidmap) ;; # for Podman without root
     gcc) { command -v gcc && [ -f /usr/include/stdlib.h ]; } >/dev/null || missing+=(gcc libc6-dev) ;; # for the race detector

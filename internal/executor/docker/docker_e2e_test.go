@@ -8,15 +8,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/executor"
@@ -30,6 +34,7 @@ const (
 	envHost    = "WEFT_TEST_ENGINE"
 	envProgram = "WEFT_TEST_PROGRAM"
 	envWeft    = "WEFT_TEST_WEFT"
+	envRestart = "WEFT_TEST_RESTART" // directory of the pipes by which a restart is asked for
 )
 
 // repository is the root of the sources, seen from this package.
@@ -102,8 +107,26 @@ func inProcess(t *testing.T, kind, weft, program string) {
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
-	out := engine(t, args...)
-	t.Log(out)
+	t.Log(engine(t, args...))
+	if kind != "docker" && kind != "podman" || only(t) != "." {
+		return
+	}
+	// Last, alone, a restart of the engine: it asks for one by a named pipe.
+	home := filepath.Join(dir, "home")
+	for _, name := range []string{"ask", "done"} {
+		fifo := filepath.Join(home, name)
+		if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.Chmod(fifo, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		if _, err := os.ReadFile(filepath.Join(home, "ask")); err == nil {
+			engine(t, "restart", dir)
+			_ = os.WriteFile(filepath.Join(home, "done"), []byte("x"), 0) // the test says if this failed
+		}
+	}()
+	args[slices.Index(args, "-test.run=.")] = "-test.run=TestEngineRestarts"
+	t.Log(engine(t, slices.Insert(args, 3, envRestart+"="+home)...))
 }
 
 // only passes on which tests were asked for.

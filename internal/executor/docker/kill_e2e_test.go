@@ -515,3 +515,41 @@ func TestEngineUnreachable(t *testing.T) {
 		t.Errorf("seen %+v; want exit 5", seen)
 	}
 }
+
+// TestEngineRestarts restarts the engine under a program that runs. Podman's programs go
+// on; Docker's end with it, unless it is told otherwise, and what they wrote is kept.
+func TestEngineRestarts(t *testing.T) {
+	pipes := os.Getenv(envRestart)
+	if pipes == "" {
+		return
+	}
+	w := newWorld(t)
+	w.Open(t)
+	job := w.scriptOf(t, someUser, "stubborn", "write", "/out/a=b", "print", "ready", "after", "1h")
+	w.start(t, job)
+	w.awaitText(t, job.Attempt, "ready\n")
+	if err := os.WriteFile(filepath.Join(pipes, "ask"), []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(pipes, "done")); err != nil || len(text) == 0 {
+		t.Fatalf("the engine was not restarted: %v", err)
+	}
+	if strings.HasPrefix(w.open.Facts().Engine, "Podman") {
+		if seen, err := w.open.Observe(t.Context(), job.Attempt); err != nil || seen.State != executor.Running {
+			t.Errorf("seen %+v, %v; want running", seen, err)
+		}
+		if err := w.open.Stop(t.Context(), job.Attempt, 0); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	}
+	if seen := w.await(t, job.Attempt, ended); seen.Code != 137 || seen.Message == "" && seen.Signal != 9 {
+		t.Errorf("seen %+v; want it killed", seen)
+	}
+	w.remove(t, job.Attempt)
+	w.wantOurs(t, job, "a")
+	again := w.script(t, "exit", "3")
+	w.start(t, again)
+	if seen := w.await(t, again.Attempt, ended); seen.Code != 3 {
+		t.Errorf("seen %+v; want exit 3 of what was started after", seen)
+	}
+}
