@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -56,7 +57,9 @@ type Inside struct {
 // If the container is started again, the program is not; only what is left to be
 // handed over is.
 func RunInside() int {
-	w := &wrapper{run: InsideRun}
+	w := &wrapper{run: InsideRun, signals: make(chan os.Signal, 16)}
+	// At once: a request to stop may have come already.
+	signal.Notify(w.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	code, err := w.main()
 	if err != nil {
 		text := fmt.Sprintf("%s %v\n", time.Now().UTC().Format(time.RFC3339), err)
@@ -68,9 +71,10 @@ func RunInside() int {
 
 // A wrapper is the state of RunInside.
 type wrapper struct {
-	run   string
-	owner owner
-	task  Inside
+	run     string
+	signals chan os.Signal
+	owner   owner
+	task    Inside
 }
 
 func (w *wrapper) main() (int, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,7 +21,6 @@ type program struct {
 	pid     int
 	stdio   *os.File
 	log     *os.File
-	signals chan os.Signal
 	killed  int64 // processes that the kernel had killed for want of memory before
 	started time.Time
 
@@ -41,7 +39,7 @@ func (w *wrapper) start() (*program, error) {
 	if err := w.prepare(a); err != nil {
 		return nil, err
 	}
-	p := &program{w: w, signals: make(chan os.Signal, 16), killed: oomKills()}
+	p := &program{w: w, killed: oomKills()}
 	if p.log, err = os.OpenFile(InsideLog, os.O_WRONLY, 0); err != nil {
 		return nil, err
 	}
@@ -60,7 +58,6 @@ func (w *wrapper) start() (*program, error) {
 	if err := out.Chown(int(a.uid), int(a.gid)); err != nil {
 		return nil, fmt.Errorf("give the log to user %q: %w", w.task.User, err)
 	}
-	signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	if p.pid, err = w.exec(a, []*os.File{null, out, out}); err != nil {
 		return nil, err
 	}
@@ -229,7 +226,7 @@ func (p *program) obey(ended <-chan struct{}) {
 			return
 		case <-kill:
 			p.send(unix.SIGKILL)
-		case s := <-p.signals:
+		case s := <-p.w.signals:
 			sig := s.(unix.Signal)
 			if sig != unix.SIGTERM {
 				p.send(sig)
