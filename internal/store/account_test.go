@@ -593,3 +593,27 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherTokenOfTheStateDirectory begins again after the file was removed.
+func TestAnotherTokenOfTheStateDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	if p := must(w.s.EnsureAdmin(t.Context(), [32]byte{2}))(w); p.ID != w.by || !p.Admin {
+		t.Errorf("%+v", p)
+	}
+	_, err := w.s.PrincipalByToken(t.Context(), [32]byte{1}, "")
+	w.fails(weft.Unauthenticated, err)
+}
+
+// TestOldTokensAreForgotten makes a token after others have expired.
+func TestOldTokensAreForgotten(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		alice := w.user("alice", weft.Viewer)
+		w.token(alice, 1, weft.Token{ExpiresAt: time.Now().AddDate(0, 0, -31)})
+		w.token(alice, 2, weft.Token{ExpiresAt: time.Now().AddDate(0, 0, -29)})
+		w.token(alice, 3, weft.Token{})
+		if ks := must(w.s.Tokens(w.Context(), alice.ID))(w); len(ks) != 2 {
+			w.Errorf("%+v", ks)
+		}
+	})
+}

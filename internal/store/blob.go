@@ -46,6 +46,11 @@ func (s *Store) ledger(ctx context.Context, fn func(ctx context.Context, t *tx) 
 	return s.write(ctx, fn)
 }
 
+// changeLedger is ledger, for what somebody asked for (see change).
+func (s *Store) changeLedger(ctx context.Context, fn func(ctx context.Context, t *tx) error) error {
+	return s.audited(ctx, s.db.lanes() > 1, fn)
+}
+
 // Reserve pins each blob under the name pin until a time, so that its bytes may be put
 // and relied on, and tells whether they are there. A blob that is being removed is not
 // pinned. Reserving again under the same pin moves the time on.

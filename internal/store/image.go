@@ -53,7 +53,7 @@ func (s *Store) HasBlob(ctx context.Context, project weft.ProjectID, repo string
 // UnlinkBlob takes a blob out of a repository, unless it is part of an image that is
 // protected (see DeleteManifest). Its bytes are collected once nothing else refers to them.
 func (s *Store) UnlinkBlob(ctx context.Context, project weft.ProjectID, repo string, d weft.Digest) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.change(ctx, func(ctx context.Context, t *tx) error {
 		if err := t.refuseUsedBlob(ctx, project, repo, d); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *Store) UnlinkBlob(ctx context.Context, project weft.ProjectID, repo str
 // PutManifest records a manifest, whose text is a confirmed blob and whose parts the
 // repository has, and gives it a tag, unless that is empty.
 func (s *Store) PutManifest(ctx context.Context, project weft.ProjectID, repo string, m weft.ImageManifest, tag string) error {
-	err := s.ledger(ctx, func(ctx context.Context, t *tx) error {
+	err := s.changeLedger(ctx, func(ctx context.Context, t *tx) error {
 		if err := t.holdBlobs(ctx, append(slices.Clone(m.Blobs), m.Digest)); err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (t *tx) manifestParts(ctx context.Context, project weft.ProjectID, repo str
 // that no other manifest has leave the repository by CollectImages, so as not to be taken
 // from a push that goes on.
 func (s *Store) DeleteManifest(ctx context.Context, project weft.ProjectID, repo, ref string) error {
-	err := s.ledger(ctx, func(ctx context.Context, t *tx) error {
+	err := s.changeLedger(ctx, func(ctx context.Context, t *tx) error {
 		m, err := t.manifest(ctx, project, repo, ref)
 		if err != nil {
 			return err

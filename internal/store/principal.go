@@ -87,6 +87,15 @@ func (t *tx) ensureAdmin(ctx context.Context, project weft.Project, tokenHash [3
 	if _, err := t.row(ctx, "SELECT id FROM principal WHERE name = $1", []any{adminName}, &admin); err != nil {
 		return err
 	}
+	if t.s.single { // there is one state directory, so a token that its file has no more was done away with
+		n, err := t.exec(ctx, "DELETE FROM token WHERE system = 1 AND hash <> $1", tokenHash[:])
+		if err == nil && n > 0 {
+			err = t.rightsChange(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	_, err = t.exec(ctx, `INSERT INTO token (hash, id, principal, name, system, created_at) VALUES ($1, $2, $3, 'admin.token', 1, $4)
 		ON CONFLICT (hash) DO NOTHING`, tokenHash[:], weft.NewID[weft.Token](), admin, micros(t.now))
 	return err

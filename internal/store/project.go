@@ -164,7 +164,7 @@ var (
 		{"plan", " AND state <> 2 AND name NOT LIKE 'knit#%'", "plans", "`weft plan rm` removes them"},
 	}
 	projectOwns = []string{
-		"member", "group_role", "token", "favourite", "note", "search", "secret", "notify_rule", "data_share", "push_key", "plan_revision",
+		"member", "group_role", "token", "favourite", "note", "search", "secret", "notify_rule", "data_share", "push_key", "plan_revision", "import",
 		"change", "image_tag", "image_ref", "repo_blob", "plan",
 	}
 	projectRemembered = []string{"event", "audit"}

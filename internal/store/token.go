@@ -9,6 +9,9 @@ import (
 	"github.com/weft-dev/weft"
 )
 
+// showExpired is how long a token that has expired is still listed, and its bearer told so.
+const showExpired = 30 * 24 * time.Hour
+
 // CreateToken keeps a token, of which it gets the SHA-256. The id may be left out.
 func (s *Store) CreateToken(ctx context.Context, k weft.Token, hash [32]byte) (weft.Token, error) {
 	if k.ID.IsZero() {
@@ -29,6 +32,9 @@ func (s *Store) CreateToken(ctx context.Context, k weft.Token, hash [32]byte) (w
 			return err
 		}
 		t.detail += ", for " + name
+		if _, err := t.exec(ctx, "DELETE FROM token WHERE expires_at < $1", micros(t.now.Add(-showExpired))); err != nil {
+			return err
+		}
 		_, err = t.exec(ctx, `INSERT INTO token (hash, id, principal, name, scope, project, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 			hash[:], k.ID, k.Owner, k.Name, string(k.Scope), idOrNull(k.Project.ID), micros(t.now), orNull(k.ExpiresAt))
 		return err
