@@ -78,6 +78,22 @@
 // An Engine keeps the name of the one before it, and may claim what is leased to its
 // own name: after a restart it need not wait for leases to end.
 //
+// # Hooks
+//
+// Before a status is recorded that the engine has chosen, hooks may want to be asked.
+// While they are, the Run is parked: its flight ends, or it leaves the queue; its lease
+// is renewed; and unless a container of it lives it has no room. When all agree it is
+// taken up where it was, does its act again, and is recorded:
+//
+//	act ──► hooks want to be asked ──► parked ──► Ask ──► all agree ──► act, recorded
+//	                                     ▲                    │ one does not
+//	                                     └── due again ◄──────┘ reason recorded, lease given up
+//
+// That they agreed is in memory: whoever goes on after a crash asks again. A ready Run is
+// asked about before it queues for room, so that a hook that hangs holds none.
+// Variables that hooks give are recorded, sealed, with starting, as a crash may come
+// between that record and the start.
+//
 // # Stopping
 //
 // A Run that a user stops comes here as completing or aborting. Its container is

@@ -48,6 +48,7 @@ var groups = []group{
 	{"store", measureStore},
 	{"engine", measureEngine},
 	{"jobs", measureJobs},
+	{"hooks", measureHooks},
 	{"push", measurePush},
 	{"small-files", measureSmallFiles},
 	{"large-file", measureLargeFile},
