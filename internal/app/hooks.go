@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/notify"
+	"github.com/weft-dev/weft/internal/operate"
 	"github.com/weft-dev/weft/internal/server"
 	"github.com/weft-dev/weft/internal/store"
 )
@@ -28,6 +30,7 @@ func (p *process) openHooks(_ context.Context, metrics *prometheus.Registry) err
 	views := &views{Store: p.store, names: map[weft.ProjectID]named{}}
 	p.before = notify.NewBefore(p.egress.Poster(), "weft/"+version, views, server.EncodeRun, p.log, m)
 	p.before.Set(before)
+	p.check("hooks", p.checkHooks)
 	p.after = notify.NewAfter(p.egress.Poster(), "weft/"+version, p.store, views, server.EncodeRun, p.log, m)
 	p.after.Set(after, lineage)
 	p.notifier = notify.NewNotifier(p.egress.Poster(), "weft/"+version, p.store, views, p.keys, p.egress.Check, p.log, m)
@@ -110,4 +113,24 @@ type hookStates struct {
 func (h hookStates) States(ctx context.Context) ([]weft.HookState, error) {
 	after, err := h.After.States(ctx)
 	return append(h.Before.States(), after...), err
+}
+
+// checkHooks tells the doctor of hooks that do not answer, and of what they were never told.
+func (p *process) checkHooks(ctx context.Context) []operate.Finding {
+	states, err := hookStates{p.before, p.after}.States(ctx)
+	if err != nil {
+		return finding(operate.Fault, "the hooks cannot be looked at: "+err.Error(), "see whether the database answers")
+	}
+	var found []operate.Finding
+	for _, h := range states {
+		if h.Error != "" {
+			found = append(found, finding(operate.Warning, fmt.Sprintf("the hook %s (%s) failed when it was called last: %s", h.Name, h.When, h.Error),
+				"see whether it runs; runs wait for a before hook that does not answer")...)
+		}
+		if h.Dead > 0 {
+			found = append(found, finding(operate.Warning, fmt.Sprintf("%d changes of runs could not be told to the hook %s, and were given up", h.Dead, h.Name),
+				"when it answers again: weft hook revive "+h.Name)...)
+		}
+	}
+	return found
 }
