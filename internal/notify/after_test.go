@@ -77,8 +77,8 @@ func TestWhatWasUnderWayIsRepeatedWithItsID(t *testing.T) {
 		_, stop = w.after([]notify.Hook{lab})
 		defer stop()
 		time.Sleep(5 * time.Second)
-		if len(w.got) != 2 || w.got[0].id != w.got[1].id || !bytes.Equal(w.got[0].body, w.got[1].body) {
-			t.Errorf("%d calls: %+v", len(w.got), w.got)
+		if got := w.all(); len(got) != 2 || got[0].id != got[1].id || !bytes.Equal(got[0].body, got[1].body) {
+			t.Errorf("%d calls: %+v", len(got), got)
 		}
 	})
 }
@@ -124,7 +124,7 @@ func TestAURLThatIsDownIsNotFlooded(t *testing.T) {
 		runs := w.runs(300)
 		w.moves(runs, wholeLife...)
 		time.Sleep(time.Hour)
-		if n := len(w.got); n > 250 {
+		if n := len(w.all()); n > 250 {
 			t.Errorf("in an hour it was called %d times", n)
 		}
 		w.answers(nil)
@@ -170,7 +170,7 @@ func TestAtMostOnce(t *testing.T) {
 		w.moves(w.runs(1), wholeLife...)
 		time.Sleep(time.Hour)
 		seen := map[string]int{}
-		for _, c := range w.got {
+		for _, c := range w.all() {
 			seen[c.to]++
 		}
 		if fmt.Sprint(seen) != "map[completing:1 done:1 ready:1 running:1 starting:1]" {

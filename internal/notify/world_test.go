@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,13 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	return &http.Response{StatusCode: c.answered, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(""))}, nil
+}
+
+// all returns what everybody got, glad or not.
+func (w *world) all() []call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.got)
 }
 
 // calls returns what a host got, and was glad of.
@@ -169,14 +177,17 @@ func (w *world) runs(n int) []weft.Run {
 func (w *world) moves(runs []weft.Run, to ...weft.Status) {
 	w.Helper()
 	for _, status := range to {
+		saves := make([]weft.Save, len(runs))
 		for i, r := range runs {
 			next, err := r.To(status, time.Now().UTC())
 			w.must(err)
 			if status == weft.Aborting {
 				next.Exit, next.End = weft.NewExit(3, "no luck"), weft.EndExit
 			}
-			w.must(w.s.SaveRuns(w.Context(), []weft.Save{{Run: next, Rev: r.Rev}})[0])
-			runs[i] = next
+			saves[i], runs[i] = weft.Save{Run: next, Rev: r.Rev}, next
+		}
+		for _, err := range w.s.SaveRuns(w.Context(), saves) {
+			w.must(err)
 		}
 	}
 }
