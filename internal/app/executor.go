@@ -154,6 +154,10 @@ func (p *process) openRunc(why string) error {
 	if err != nil {
 		return err
 	}
+	floor, err := p.diskFloor()
+	if err != nil {
+		return err
+	}
 	e, err := runc.New(runc.Options{
 		Dir:    p.runcDir(),
 		Places: places{p.content},
@@ -161,12 +165,20 @@ func (p *process) openRunc(why string) error {
 		Log:    p.log,
 		Worker: []string{"/proc/self/exe", "worker", "supervise"}, // this program, even after its file was replaced
 		Labels: labels,
+		Floor:  floor,
 	})
 	if err != nil {
 		return err
 	}
 	p.useExecutor(e, runner{kind: executorRunc, about: e.Program(), why: why})
 	return nil
+}
+
+// diskFloor is how much of the disk may be left before programs that go on writing are
+// ended: half of the reserve, which keeps new work out long before.
+func (p *process) diskFloor() (int64, error) {
+	reserve, err := p.content.Reserved()
+	return reserve / 2, err
 }
 
 func (p *process) useExecutor(e interface {

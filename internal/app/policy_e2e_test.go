@@ -258,3 +258,23 @@ func (m *machine) other(ctx context.Context, than api.RunDetail) (other api.RunD
 	})
 	return other
 }
+
+// A program that goes on writing on a full disk is ended for that reason, whatever errors
+// it gets; one that only runs goes on.
+func TestWhoFillsTheDiskIsEnded(t *testing.T) {
+	t.Parallel()
+	const size = 128 << 20
+	ctx := patiently(t)
+	m := newMachineOn(t, filepath.Join(tmpfs(t, size), "state"), "--disk-reserve", "32Mi")
+	m.furnish()
+	meeting := newMeeting(t)
+	modest := m.run(ctx, append([]string{"print", "modest"}, meeting.words()...))
+	release := meeting.arrival(ctx)
+	greedy := m.run(ctx, []string{"hog", "/out/big"}, func(p *api.PlanSpec) { p.Resources["memory"] = "1Gi" }) // on a tmpfs, what it writes is memory
+	r := m.reach(ctx, greedy.RunID, "failed")
+	if r.Exit == nil || !strings.Contains(r.Exit.Message, "ended because the disk is full, and it went on writing") || r.Record.Why != "limit" {
+		t.Errorf("it ended with %+v, %+v", r.Exit, r.Record)
+	}
+	release()
+	m.reach(ctx, modest.RunID, "done")
+}

@@ -122,7 +122,7 @@ func (e *Engine) resolve(ctx context.Context, r weft.Run, p *weft.Plan, given **
 		return e.record(ctx, r, weft.Save{Run: next, Keep: true})
 	}
 	if err != nil {
-		return r, fmt.Errorf("resolve image %s: %w", p.Image, err)
+		return r, fmt.Errorf("resolve image: %w", err)
 	}
 	next, err := r.To(weft.Starting, now)
 	if err != nil {

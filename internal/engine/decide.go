@@ -142,17 +142,20 @@ func stuck(r weft.Run, err error, now time.Time) (weft.Run, error) {
 	return next, nil
 }
 
-// inWords is what a user is told of an error. What is behind an internal one stands
-// in the server's log.
+// inWords is what a user is told of an error: what was wrong, and not what the engine was
+// about to do, which stands in the server's log with what is behind an internal error.
 func inWords(err error) string {
 	if k := weft.KindOf(err); k == weft.Internal || k == weft.Canceled {
 		return "the server could not do it, and its log says why"
 	}
 	var e *weft.Error
-	if !errors.As(err, &e) || e.Advice == "" {
+	if !errors.As(err, &e) { // what the kind is of, unless it is none of ours
 		return err.Error()
 	}
-	return err.Error() + "; " + e.Advice
+	if e.Advice == "" {
+		return e.Message
+	}
+	return e.Message + "; " + e.Advice
 }
 
 const (

@@ -74,6 +74,7 @@ func (f *follower) follow(ctx context.Context) (Exit, error) {
 	group.Go(func() { logged <- pump{f.stdio, f.log, f.task.LogLimit, f.exceed}.run() })
 	group.Go(f.obey)
 	group.Go(func() { limitOutputs(f.task.Outputs, f.task.OutputLimit, over, f.exceed) })
+	group.Go(func() { watchDisk(f.task.Outputs, f.task.Log, f.task.DiskFloor, over, f.exceed) })
 	defer group.Wait()
 	defer f.orders.Close()
 

@@ -88,13 +88,25 @@ func (s *supervisor) run() error {
 // finish records the exit, tells the server, and then has runc remove what it keeps.
 func finish(dir string, t Task, exit Exit, alive *os.File) error {
 	exit.Devices = t.Devices
-	if err := Write(dir, FileExit, exit, true); err != nil {
+	if err := writeExit(dir, exit); err != nil {
 		return err
 	}
 	if _, err := alive.Write([]byte{'e'}); err != nil {
 		return fmt.Errorf("tell server: %w", err)
 	}
 	return t.Delete()
+}
+
+// writeExit records how a program ended. On a disk that is full it waits for a while: the
+// server gives up ballast for this, and what is known here of the end nobody else knows.
+func writeExit(dir string, exit Exit) error {
+	const patience, pause = 30 * time.Second, 200 * time.Millisecond
+	for began := time.Now(); ; time.Sleep(pause) {
+		err := Write(dir, FileExit, exit, true)
+		if !errors.Is(err, unix.ENOSPC) || time.Since(began) > patience {
+			return err
+		}
+	}
 }
 
 // Delete has runc kill and remove whatever there is of the container.

@@ -78,6 +78,7 @@ type Task struct {
 	LogLimit    int64    // bytes; 0 is none
 	Outputs     []string // directories that the user of the program may write
 	OutputLimit int64    // bytes over all outputs; 0 is none
+	DiskFloor   int64    // free bytes below which a program that goes on writing is ended; 0 is never
 }
 
 // stopSignal is what asks a program to end, by the name that its image has for it. What no

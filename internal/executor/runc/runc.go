@@ -54,6 +54,7 @@ type Options struct {
 	MaxPids  int64    // processes and threads per container; default 32768
 	CDIDirs  []string // default /etc/cdi and /var/run/cdi
 	Labels   []weft.Label
+	Floor    int64          // free bytes of disk below which a program that goes on writing is ended; 0 is never
 	Capacity weft.Resources // what may be shared out, where it is to differ from what the machine has
 }
 

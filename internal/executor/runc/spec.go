@@ -25,7 +25,7 @@ func (e *Executor) task(ctx context.Context, job executor.Job, image Image) (wor
 		ID: job.Attempt.String(), Runc: e.options.Runc, Root: e.state,
 		Layers: image.Layers, User: image.User, Devices: job.Devices, StopSignal: image.StopSignal,
 		Log:      filepath.Join(e.dir(job.Attempt), executor.LogFile),
-		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit,
+		LogLimit: job.LogLimit, OutputLimit: job.OutputLimit, DiskFloor: e.options.Floor,
 	}
 	if !job.Log.IsZero() {
 		t.Log = filepath.Join(e.options.Places.Work(job.Attempt, job.Log), executor.LogFile)

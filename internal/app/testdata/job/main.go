@@ -8,6 +8,7 @@
 //	copy FILE=FILE    copies a file
 //	fill FILE=BYTES   writes a file of that size
 //	stuff FILE        writes a file until the disk is full
+//	hog FILE          writes a file for ever, whatever errors it gets
 //	spew BYTES        prints so much
 //	eat BYTES         takes so much memory
 //	fork COUNT        starts children which never end, nor heed SIGTERM
@@ -31,6 +32,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -93,6 +95,8 @@ func do(verb, arg string) error {
 			return fmt.Errorf("the disk is not full: %w", err)
 		}
 		return nil
+	case "hog":
+		return hog(arg)
 	case "meet":
 		return meet(arg)
 	case "env":
@@ -171,6 +175,18 @@ func spew(w io.Writer, n int) error {
 		}
 	}
 	return b.Flush()
+}
+
+func hog(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	for piece := make([]byte, 64<<10); ; {
+		if _, err := f.Write(piece); err != nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 func waitForTerm() {
