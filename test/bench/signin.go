@@ -13,7 +13,7 @@ import (
 
 const (
 	signIns       = 100
-	signInsAtOnce = 8
+	signInsAtOnce = 4 // two for each processor
 )
 
 // measureSignIn measures how long somebody waits who signs in with a password: from the
