@@ -78,8 +78,11 @@ type wrapper struct {
 }
 
 func (w *wrapper) main() (int, error) {
-	w.hide()
 	var err error
+	if os.Getpid() != 1 { // what it kills in the end are all processes that it sees
+		return codeNotPrepared, errors.New("the container has no processes of its own (it must not share those of the machine)")
+	}
+	w.hide()
 	if w.owner, err = ownerOf(w.run); err != nil {
 		return codeNotPrepared, err
 	}

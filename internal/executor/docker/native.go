@@ -37,6 +37,7 @@ type native struct {
 	NoNewRights   bool                    `json:"no_new_privileges"`
 	SELinux       []string                `json:"selinux_opts"`
 	Users         nativeSpace             `json:"userns"`
+	Processes     nativeSpace             `json:"pidns"`
 	Network       nativeSpace             `json:"netns"`
 	Log           nativeLog               `json:"log_configuration"`
 	SharedMemory  int64                   `json:"shm_size"`
@@ -63,7 +64,7 @@ func (r record) native() native {
 	n := native{
 		Name: r.Create.Name, Image: c.Image, User: c.User, Entrypoint: c.Entrypoint, Command: c.Cmd, Env: map[string]string{},
 		WorkDir: c.WorkingDir, Labels: c.Labels, Hostname: c.Hostname, CapAdd: h.CapAdd, CapDrop: h.CapDrop, NoNewRights: true,
-		SELinux: []string{"disable"}, Users: nativeSpace{string(h.UsernsMode)}, Network: nativeSpace{string(h.NetworkMode)},
+		SELinux: []string{"disable"}, Users: nativeSpace{string(h.UsernsMode)}, Processes: nativeSpace{string(h.PidMode)}, Network: nativeSpace{string(h.NetworkMode)},
 		Log: nativeLog{h.LogConfig.Type}, SharedMemory: h.ShmSize, Health: c.Healthcheck,
 	}
 	for _, kv := range c.Env {

@@ -116,6 +116,9 @@ func (e *Executor) unrecorded(a weft.Attempt, s *container.State) worker.Exit {
 	case x.Code < 0 || x.Code >= 255: // what engines say of containers that a loss of power has ended
 		x.Unknown, x.Message = true, "the container ended together with its engine; how is not known"
 	}
+	if words, err := e.lastWords(a); err == nil && words != "" {
+		x.Message = words
+	}
 	return x
 }
 

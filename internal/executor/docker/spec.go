@@ -148,7 +148,12 @@ const networkHost = "host"
 // administrator of the engine may have changed and that a Run depends on.
 func (e *Executor) hostConfig(job executor.Job) *container.HostConfig {
 	no := false
+	private := container.PidMode("") // Docker's word for it
+	if e.isPodman() {
+		private = "private"
+	}
 	return &container.HostConfig{
+		PidMode:     private,
 		NetworkMode: container.NetworkMode(e.options.Network),
 		CapDrop:     []string{"ALL"},
 		CapAdd:      executor.Capabilities(false),

@@ -218,22 +218,23 @@ func (e *Executor) settle(ctx context.Context, a weft.Attempt, state *container.
 		return e.trouble("have the outputs handed over", err)
 	}
 	if !e.handed(a) {
-		return weft.Errorf(weft.Unavailable, "the outputs of run %s could not be handed over by its container: %s", a.Run, e.lastWords(a))
+		words, err := e.lastWords(a)
+		if err != nil {
+			words = "it does not say why"
+		}
+		return weft.Errorf(weft.Unavailable, "the outputs of run %s could not be handed over by its container: %s", a.Run, words)
 	}
 	return nil
 }
 
 // lastWords are what the wrapper said when it could not do its work.
-func (e *Executor) lastWords(a weft.Attempt) string {
+func (e *Executor) lastWords(a weft.Attempt) (string, error) {
 	file, err := openRegular(filepath.Join(e.run(a), worker.FileWords))
 	if err != nil {
-		return "it does not say why"
+		return "", err
 	}
 	defer file.Close()
 	const most = 500
 	text, err := io.ReadAll(io.LimitReader(file, most))
-	if err != nil {
-		return err.Error()
-	}
-	return string(bytes.TrimSpace(text))
+	return string(bytes.TrimSpace(text)), err
 }
