@@ -74,7 +74,6 @@ what to do with them. Only with a token in it is the handout a secret.`,
 	f.StringVar(&o.user, "user", "", "make a token of the user with this `name`, and hand it out, too; the server must run")
 	f.StringVar(&o.project, "project", "", "with --user: the token is good for the project with this `name` only, which knit needs if it is not the user's own")
 	f.DurationVar(&o.life, "token-life", defaultTokenLife, "with --user: how long the token is good")
-	cmd.MarkFlagsMutuallyExclusive("user", "token-file")
 	return cmd
 }
 
@@ -83,6 +82,9 @@ func (o *handoutOptions) collect(ctx context.Context) (handout, error) {
 	c, err := o.config()
 	if err != nil {
 		return handout{}, err
+	}
+	if o.user != "" && o.tokenFile != "" {
+		return handout{}, weft.Errorf(weft.Invalid, "a handout has one token: that of --token-file, or a new one of --user")
 	}
 	if o.user == "" && o.project != "" {
 		return handout{}, weft.Errorf(weft.Invalid, "--project says what a token is good for, and there is none").WithAdvice("give --user, too")

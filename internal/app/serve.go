@@ -105,3 +105,10 @@ func leaveProfile(p *process) error {
 	}
 	return cli.SaveProfile(cli.LocalProfile(home), profile)
 }
+
+// profileAgain leaves the profile once more, as the authority may be another.
+func (p *process) profileAgain() {
+	if err := leaveProfile(p); err != nil {
+		p.log.Warn("no profile was left for the local user", "error", err)
+	}
+}

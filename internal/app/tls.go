@@ -125,7 +125,7 @@ func (p *process) openCerts(context.Context, *prometheus.Registry) error {
 		if err != nil {
 			return err
 		}
-		keeper := operate.KeeperConfig{Certs: certs, Want: func() operate.Names { return p.wanted.Load().wantedNames() }, Limits: limits, Log: p.log}
+		keeper := operate.KeeperConfig{Told: p.profileAgain, Certs: certs, Want: func() operate.Names { return p.wanted.Load().wantedNames() }, Limits: limits, Log: p.log}
 		if p.acme, err = p.openACME(certs); err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ type Keeper struct {
 	only   Limits
 	public Issuer // nil: none
 	log    *slog.Logger
+	told   func()        // after other certificates are shown
 	look   time.Duration // how often it looks at the files
 
 	now  atomic.Pointer[shown]
@@ -59,12 +60,13 @@ type KeeperConfig struct {
 	Want   func() Names // what the certificate is for; asked again and again
 	Limits Limits       // of an authority that is made
 	Public Issuer       // optional
+	Told   func()       // optional: called when files were read again, as clients may have to trust others
 	Log    *slog.Logger
 }
 
 // NewKeeper makes what is missing and reads the certificates.
 func NewKeeper(c KeeperConfig) (*Keeper, error) {
-	k := &Keeper{certs: c.Certs, want: c.Want, only: c.Limits, public: c.Public, log: c.Log, look: lookEvery}
+	k := &Keeper{certs: c.Certs, want: c.Want, only: c.Limits, public: c.Public, log: c.Log, told: c.Told, look: lookEvery}
 	if err := k.ensure(time.Now()); err != nil {
 		return nil, err
 	}
@@ -96,6 +98,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 			continue
 		}
 		k.log.Info("certificates were read again", "ends", k.now.Load().server.Leaf.NotAfter)
+		if k.told != nil {
+			k.told()
+		}
 	}
 }
 
