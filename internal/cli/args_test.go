@@ -82,7 +82,7 @@ func TestUsage(t *testing.T) {
 		"data push":                          {2, "weft data push needs SOURCE..."},
 		"data push . --tag knit#id:x":        {2, "reserved"},
 		"data tag " + id + " --add knit#x:y": {2, "reserved"},
-		"data tag":                           {2, "weft data tag needs DATA"},
+		"data tag":                           {2, "name data, or select them by --where"},
 		"data pull -x " + id + " -":          {2, "leave out --extract"},
 		"data lineage -n 0 " + id:            {2, "neither a number from 1 on nor all"},
 		"plan active maybe " + id:            {2, "neither yes nor no"},

@@ -122,7 +122,10 @@ func (c *common) localServer() (Profile, error) {
 }
 
 // client returns a client of the server to use.
-func (c *common) client() (*api.Client, error) {
+func (c *common) client() (*api.Client, error) { return c.clientIn(c.projectName()) }
+
+// clientIn is client, for requests about a project; "" leaves that to the token.
+func (c *common) clientIn(project string) (*api.Client, error) {
 	p, err := c.server()
 	if err != nil {
 		return nil, err
@@ -131,7 +134,7 @@ func (c *common) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient(p.APIRoot, api.Options{CA: ca, Token: c.token(), Project: c.projectName(), UserAgent: "weft/" + c.Version})
+	return api.NewClient(p.APIRoot, api.Options{CA: ca, Token: c.token(), Project: project, UserAgent: "weft/" + c.Version})
 }
 
 // projectName returns the project on the server to work in, "" for that of the token.

@@ -49,7 +49,7 @@ func newProjectLs(c *common) *cobra.Command {
 }
 
 func (c *common) projectLs(ctx context.Context) error {
-	client, err := c.client()
+	client, err := c.clientIn("") // it is what helps when WEFT_PROJECT names one that is not there
 	if err != nil {
 		return err
 	}
