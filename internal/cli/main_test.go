@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(w.close)
 			env.Setenv("WEFT_URL", w.url)
 			env.Setenv("WEFT_TOKEN", w.token)
+			env.Setenv("ROOTS", w.roots)
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("TZ", "UTC")
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)

@@ -21,6 +21,7 @@ import (
 	"github.com/weft-dev/weft/internal/engine"
 	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/identity"
+	"github.com/weft-dev/weft/internal/importer"
 	"github.com/weft-dev/weft/internal/registry"
 	"github.com/weft-dev/weft/internal/server"
 	"github.com/weft-dev/weft/internal/store"
@@ -32,6 +33,7 @@ import (
 type world struct {
 	url   string
 	token string
+	roots string // the directory from which data may be imported
 	close func()
 }
 
@@ -80,7 +82,10 @@ func newWorld(t testing.TB, dir string) *world {
 			who, err := guard.Authorise(r, v, "image")
 			return who.Project, err
 		}})
-	s := server.New(server.Config{Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Accounts: db, Passwords: passwords{signIn}, Registry: images, SignIn: signIn, Log: log,
+	roots := filepath.Join(dir, "roots")
+	check(os.MkdirAll(roots, 0o755))
+	bringer := imports{importer.New(importer.Importer{Store: db, Content: files, Keys: keys, Client: http.DefaultClient, Inbox: dir, Roots: []string{roots}, Log: log}), db}
+	s := server.New(server.Config{Imports: bringer, Guard: guard, Store: db, Content: archives{files}, Logs: runLogs{fake, files}, Accounts: db, Passwords: passwords{signIn}, Registry: images, SignIn: signIn, Log: log,
 		Offer: func(ctx context.Context) (server.Offer, error) {
 			c, err := fake.Capacity(ctx)
 			return server.Offer{Resources: c.Resources, Labels: c.Labels}, err
@@ -94,11 +99,16 @@ func newWorld(t testing.TB, dir string) *world {
 		}
 	})
 	running.Go(func() {
+		if err := engine.Loop(ctx, log, time.Second, bringer.Wake(), bringer.Step); err != nil {
+			t.Errorf("imports: %v", err)
+		}
+	})
+	running.Go(func() {
 		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &world{url: "http://" + l.Addr().String(), token: testToken, close: func() {
+	return &world{url: "http://" + l.Addr().String(), token: testToken, roots: roots, close: func() {
 		stop()
 		s.Drain()
 		h.Close()
@@ -108,6 +118,12 @@ func newWorld(t testing.TB, dir string) *world {
 			t.Errorf("close: %v", err)
 		}
 	}}
+}
+
+// imports is what brings data in, as package app has it.
+type imports struct {
+	*importer.Importer
+	*store.Store
 }
 
 // anyImage takes every image for there.
