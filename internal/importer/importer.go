@@ -107,8 +107,8 @@ func (im *Importer) Step(ctx context.Context) (more bool, err error) {
 	}
 	err = im.do(ctx, i)
 	switch {
-	case ctx.Err() != nil:
-		return false, nil // whoever claims it next begins again
+	case ctx.Err() != nil: // whoever claims it next begins again; without this only after the lease
+		return false, im.Store.NoteImport(context.WithoutCancel(ctx), i, 0)
 	case err == nil:
 		return true, nil
 	case weft.KindOf(err) == weft.Internal:

@@ -116,17 +116,33 @@ func TestRestart(t *testing.T) {
 	if now := h.now(i); now.State != weft.ImportRunning {
 		t.Errorf("it is %s: %s", now.State, now.Problem)
 	}
-	if _, found, err := h.store.ClaimImport(t.Context(), time.Minute); found || err != nil {
-		t.Errorf("it was claimed while it is leased: %v", err)
-	}
-	if err := h.store.NoteImport(t.Context(), i, -time.Second); err != nil { // as if the lease were over
-		t.Fatal(err)
-	}
-	h.work()
+	h.work() // by the next server, at once
 	h.holds(h.now(i), "file=whole")
 	if n, _, err := h.store.BlobTotals(t.Context()); err != nil || n != 2 {
 		t.Errorf("%d blobs, %v; want the file and the manifest", n, err)
 	}
+}
+
+// One that a server was at that died is taken up when its lease is over.
+func TestLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		h.file("a", "one")
+		i, err := h.Ask(t.Context(), weft.Import{Project: h.project, By: h.by, From: h.root})
+		must(t, err)
+		if _, found, err := h.store.ClaimImport(t.Context(), time.Minute); !found || err != nil {
+			t.Fatalf("it was not claimed: %v", err)
+		}
+		time.Sleep(time.Minute - time.Second)
+		h.work()
+		if now := h.now(i); now.State != weft.ImportRunning {
+			t.Errorf("it is %s while it is leased", now.State)
+		}
+		time.Sleep(2 * time.Second)
+		h.work()
+		h.holds(h.now(i), "a=one")
+	})
 }
 
 func TestCancelled(t *testing.T) {
