@@ -220,9 +220,9 @@ func hookedHistory(t *testing.T, seed uint64) map[string]string {
 }
 
 // hooked sets an Engine with hooks going, until the test ends.
-func (w *world) hooked(l *listener, hooks ...notify.Hook) {
-	c := w.config()
-	c.Hooks, c.Vault = w.hooks(l, hooks...), vault{}
+func (w *world) hooked(l *listener, hooks ...notify.Hook) asked {
+	c, set := w.config(), w.hooks(l, hooks...)
+	c.Hooks, c.Vault = set, vault{}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- engine.New(c).Run(ctx) }()
@@ -230,6 +230,7 @@ func (w *world) hooked(l *listener, hooks ...notify.Hook) {
 		cancel()
 		w.must(<-ended)
 	})
+	return set
 }
 
 // count counts the Runs of a plan in a status.
@@ -309,6 +310,32 @@ func TestHooksAddTheirLatencyOnly(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hook that hangs and is removed from the settings holds nobody any more, those who wait
+// in its line included.
+func TestAHookThatIsRemovedLetsGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, executor.Capacity{})
+		p := w.plan("p", "/in kind:in → /out kind:a", "write /out/x=x", "")
+		l := newListener(1, 0)
+		l.answer = func(r *http.Request) (int, bool) { return 200, r.URL.Host == "hangs.test" }
+		set := w.hooked(l, notify.Hook{URL: "http://hangs.test/", Timeout: time.Hour}, notify.Hook{URL: "http://second.test/"})
+		for i := range 40 {
+			w.push(fmt.Sprint(i), "kind:in")
+		}
+		time.Sleep(20 * time.Second)
+		if n := w.count(p, weft.Waiting); n != 40 {
+			t.Errorf("%d runs wait for the hook", n)
+		}
+		set.Set([]notify.Hook{{URL: "http://second.test/"}})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := w.count(p, weft.Done); n != 40 {
+			t.Errorf("%d runs are done", n)
+		}
+	})
 }
 
 // A hook that refuses says so on the Run, with the time of the next try; when it agrees

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,6 +64,8 @@ type Before struct {
 // A beforeHook has a line of its own.
 type beforeHook struct {
 	Hook
+	gone  context.Context // ends when the hook is no longer set as it is
+	end   context.CancelFunc
 	slots chan struct{} // one token for each call under way
 	line  atomic.Int64  // calls under way and waiting
 }
@@ -74,22 +77,33 @@ func NewBefore(client *http.Client, agent string, views Views, show func(weft.Ru
 	return b
 }
 
-// Set replaces the hooks. A call under way goes on; a hook that stays as it was keeps its
-// line.
+// Set replaces the hooks. A hook that stays as it was goes on; calls of others end, and
+// whoever waits for one asks anew.
 func (b *Before) Set(hooks []Hook) {
 	old := *b.hooks.Load()
 	var now []*beforeHook
 	for _, h := range hooks {
 		h = h.withDefaults()
-		i := slices.IndexFunc(old, func(o *beforeHook) bool { return o.Name == h.Name && o.Concurrency == h.Concurrency })
-		slots := make(chan struct{}, h.Concurrency)
-		if i >= 0 {
-			slots = old[i].slots
+		if i := slices.IndexFunc(old, func(o *beforeHook) bool { return reflect.DeepEqual(o.Hook, h) }); i >= 0 {
+			now = append(now, old[i])
+			continue
 		}
-		now = append(now, &beforeHook{Hook: h, slots: slots})
+		gone, end := context.WithCancel(context.Background())
+		now = append(now, &beforeHook{Hook: h, gone: gone, end: end, slots: make(chan struct{}, h.Concurrency)})
 	}
 	b.hooks.Store(&now)
+	for _, o := range old {
+		if !slices.Contains(now, o) {
+			o.end()
+		}
+	}
 }
+
+// errReplaced says that a hook is no longer set as it was when it was asked.
+var errReplaced = weft.Errorf(weft.Unavailable, "its settings have changed")
+
+// replacedAgain is how soon it is asked anew then.
+const replacedAgain = 100 * time.Millisecond
 
 // Wants reports whether a hook is to be asked before r becomes to.
 func (b *Before) Wants(r weft.Run, to weft.Status) bool {
@@ -131,6 +145,10 @@ func (b *Before) Ask(ctx context.Context, q Question) Answer {
 			ans.Held = ctx.Err()
 			return ans
 		}
+		if h.gone.Err() != nil {
+			ans.Held, ans.Again = weft.Errorf(weft.Unavailable, "waiting for hook %s: %w", h.host(), errReplaced), replacedAgain
+			return ans
+		}
 		if err != nil && (!h.FailOpen || tries+1 < h.Tries) {
 			b.stats.failed(h.Name, err)
 			ans.Held, ans.Again = weft.Errorf(weft.Unavailable, "waiting for hook %s: %w", h.host(), err), h.backoff(tries+1)
@@ -165,8 +183,13 @@ func (b *Before) call(ctx context.Context, h *beforeHook, q Question) (map[strin
 	case h.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-h.gone.Done():
+		return nil, errReplaced
 	}
 	defer func() { <-h.slots }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.gone, cancel)()
 	v, err := b.views.Run(ctx, q.Run.Project, q.Run.ID)
 	if err != nil {
 		return nil, err
