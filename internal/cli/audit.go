@@ -25,7 +25,7 @@ func newAudit(env Env) *cobra.Command {
 	o := auditOptions{common: newCommon(env)}
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Who changed what, and who signed in",
+		Short: "Tell who changed what, and who signed in",
 		Long: `Show the latest of the audit log: every change and every sign-in, with who, when, from where, and what came
 of it. Administrators see all of it, or with --project what was done in one; managers what was done in their
 projects. With --export all of it is printed, one entry of JSON in a line, in its order; to go on from

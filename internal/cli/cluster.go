@@ -15,7 +15,7 @@ import (
 
 func newCluster(env Env) *cobra.Command {
 	c := newCommon(env)
-	cmd := newGroup(env, "cluster", "What the server offers to plans", newClusterInfo(c))
+	cmd := newGroup(env, "cluster", "Tell what the server offers to plans", newClusterInfo(c))
 	c.addTo(cmd)
 	return cmd
 }

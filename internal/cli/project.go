@@ -31,7 +31,7 @@ func newProject(env Env) *cobra.Command {
 	c := newCommon(env)
 	member := newGroup(env, "member", "Who has which role in a project", newMemberLs(c), newMemberAdd(c), newMemberRm(c))
 	member.GroupID = ""
-	cmd := newGroup(env, "project", "Projects and their members",
+	cmd := newGroup(env, "project", "Make projects, and say who works in them",
 		newProjectLs(c), newProjectShow(c), newProjectAdd(c), newProjectRename(c), newProjectRm(c), member)
 	c.addTo(cmd)
 	return cmd

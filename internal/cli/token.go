@@ -15,7 +15,7 @@ import (
 
 func newToken(env Env) *cobra.Command {
 	c := newCommon(env)
-	cmd := newGroup(env, "token", "Tokens, by which programs act for their owner", newTokenLs(c), newTokenAdd(c), newTokenRm(c))
+	cmd := newGroup(env, "token", "Make and revoke the tokens by which programs act for you", newTokenLs(c), newTokenAdd(c), newTokenRm(c))
 	c.addTo(cmd)
 	return cmd
 }

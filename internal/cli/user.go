@@ -21,7 +21,7 @@ import (
 
 func newUser(env Env) *cobra.Command {
 	c := newCommon(env)
-	cmd := newGroup(env, "user", "People and services that use the server",
+	cmd := newGroup(env, "user", "Make and change the accounts of people and services",
 		newUserLs(c), newUserShow(c), newUserAdd(c), newUserChange(c), newUserDisable(c), newUserEnable(c), newUserPassword(c), newUserRm(c))
 	c.addTo(cmd)
 	return cmd
