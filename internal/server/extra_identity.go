@@ -40,7 +40,7 @@ func (s *Server) identityFor(r *http.Request, e *endpoint, p weft.Principal) (st
 			Issuer: "weft", Subject: p.ID.String(), Audience: jwt.ClaimStrings{e.Path}, ID: infoOf(r.Context()).id,
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(identityLife)),
 		},
-		Name: p.Name, Kind: string(p.Kind), Admin: p.Admin, ProjectID: p.Project.String(), ProjectName: r.Header.Get(api.ProjectHeader),
+		Name: p.Name, Kind: string(p.Kind), Admin: weft.May(p, weft.Manage, weft.Object{Kind: "system"}) == nil, ProjectID: p.Project.String(), ProjectName: r.Header.Get(api.ProjectHeader),
 		Role: p.RoleIn(p.Project).String(), Scope: string(p.Scope),
 	}
 	if len(e.Secret) > 0 {
