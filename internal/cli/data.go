@@ -72,6 +72,9 @@ func dataTime(d api.DataDetail) string {
 }
 
 func contentWords(d api.DataDetail) string {
+	if d.Purged != nil {
+		return "purged at " + localTime(d.Purged.Time) + "; there were " + count(d.Files, "file") + ", " + byteCount(d.Bytes)
+	}
 	if d.Digest == "" {
 		return ""
 	}

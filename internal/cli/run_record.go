@@ -30,12 +30,14 @@ func causeWords(c *api.RunCause) string {
 	}
 	var parts []string
 	switch {
+	case c.Kind == "again":
+		parts = append(parts, "the plan's retry")
+	case c.Kind == "retry":
+		parts = append(parts, "a retry")
 	case c.KnitID != "":
 		parts = append(parts, "data "+c.KnitID)
 	case c.PlanID != "":
 		parts = append(parts, "a change of its plan")
-	case c.Kind == "again":
-		parts = append(parts, "the plan's retry")
 	default:
 		parts = append(parts, c.Kind)
 	}

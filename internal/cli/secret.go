@@ -40,8 +40,14 @@ left out. --file takes a file as it is. It is kept encrypted, and can be read by
 Setting and removing secrets takes a manager of the project.`,
 		Example: `  printf %s "$PASSWORD" | weft secret set database-password
   weft secret set deploy-key --file id_ed25519`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 { // what is too much is not repeated: it may be the value
+				return usagef(cmd, "weft secret set takes NAME only; arguments can be read by every user of this machine, so the value is read from standard input")
+			}
+			if len(args) == 0 {
+				return usagef(cmd, "weft secret set needs NAME")
+			}
 			if err := weft.ValidateSecretName(args[0]); err != nil {
 				return usageError{cmd, err}
 			}

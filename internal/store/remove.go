@@ -169,7 +169,7 @@ func (c *cascade) leavesFirst(id weft.RunID, users map[weft.RunID][]weft.RunID, 
 }
 
 // weigh adds up what Data hold, and what of it nothing else holds: neither other Data nor
-// images, nor the logs of earlier attempts of other Runs.
+// images, nor the logs of earlier attempts of other Runs. Manifests do not count, in either.
 func (t *tx) weigh(ctx context.Context, data []weft.DataID, runs []weft.RunID) (bytes, freed int64, err error) {
 	ours := map[weft.Digest]int64{} // references to each tree that go
 	err = t.byIDs(ctx, "SELECT tree, bytes FROM data WHERE tree IS NOT NULL AND id IN", raw(data...), "", func(r scanner) error {
@@ -197,7 +197,7 @@ func (t *tx) weigh(ctx context.Context, data []weft.DataID, runs []weft.RunID) (
 		return 0, 0, err
 	}
 	blobs := map[weft.Digest]int64{}
-	err = t.byDigests(ctx, going, "SELECT blob, count(*) FROM tree_blob WHERE tree IN (", ") GROUP BY blob", func(r scanner) error {
+	err = t.byDigests(ctx, going, "SELECT blob, count(*) FROM tree_blob WHERE blob <> tree AND tree IN (", ") GROUP BY blob", func(r scanner) error {
 		var blob weft.Digest
 		var n int64
 		err := r.Scan(&blob, &n)
