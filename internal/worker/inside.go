@@ -119,19 +119,11 @@ func (w *wrapper) again() (int, error) {
 	return 0, w.handOver()
 }
 
-// record writes how the program ended. The server, who may be somebody else than root,
-// has to be able to read it.
-func (w *wrapper) record(exit Exit) error {
-	return writePublic(w.run, FileExit, exit)
-}
+// public is for files that the server, who may be somebody else than root, has to read.
+const public = 0o644
 
-// writePublic is Write for a reader of another account.
-func writePublic(dir, name string, v any) error {
-	if err := Write(dir, name, v, true); err != nil {
-		return err
-	}
-	return os.Chmod(filepath.Join(dir, name), 0o644)
-}
+// record writes how the program ended.
+func (w *wrapper) record(exit Exit) error { return write(w.run, FileExit, exit, true, public) }
 
 // program runs the program to its end.
 func (w *wrapper) program() Exit {

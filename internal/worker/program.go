@@ -62,7 +62,9 @@ func (w *wrapper) start() (*program, error) {
 		return nil, err
 	}
 	p.started = time.Now()
-	return p, writePublic(w.run, FileRunning, Running{PID: p.pid, Started: p.started})
+	// Without this the server goes by the engine's time, which is not much earlier.
+	_ = write(w.run, FileRunning, Running{PID: p.pid, Started: p.started}, false, public)
+	return p, nil
 }
 
 // prepare makes directories that the program may count on, gives it its outputs, and

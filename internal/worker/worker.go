@@ -164,6 +164,10 @@ func readRegular(name string) ([]byte, error) {
 // Write writes one of the files of an attempt in one step. Durable makes it survive
 // a crash of the machine.
 func Write(dir, name string, v any, durable bool) error {
+	return write(dir, name, v, durable, 0o600)
+}
+
+func write(dir, name string, v any, durable bool, mode fs.FileMode) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -173,6 +177,9 @@ func Write(dir, name string, v any, durable bool) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	_, err = tmp.Write(b)
+	if err == nil {
+		err = tmp.Chmod(mode)
+	}
 	if err == nil && durable {
 		err = tmp.Sync()
 	}

@@ -28,10 +28,15 @@ func (e *Executor) run(a weft.Attempt) string { return filepath.Join(e.dir(a), d
 
 // The marks that the wrapper leaves. A program that makes them unreadable gets its
 // container started again, whose wrapper then makes everything readable.
-func (e *Executor) ended(a weft.Attempt) bool  { return e.mark(a, worker.FileExit) == nil }
 func (e *Executor) handed(a weft.Attempt) bool { return e.mark(a, worker.FileHanded) == nil }
 func (e *Executor) started(a weft.Attempt) bool {
 	return !errors.Is(e.mark(a, worker.FileStarted), fs.ErrNotExist)
+}
+
+// ended reports whether the end was recorded.
+func (e *Executor) ended(a weft.Attempt) bool {
+	_, err := worker.Read[worker.Exit](e.run(a), worker.FileExit)
+	return err == nil
 }
 
 func (e *Executor) mark(a weft.Attempt, name string) error {
