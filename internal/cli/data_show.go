@@ -37,5 +37,8 @@ func (c *common) dataShow(ctx context.Context, id weft.DataID) error {
 	if err := c.printData(d); err != nil {
 		return err
 	}
+	if d.SharedBy != "" { // notes are kept where the data is
+		return nil
+	}
 	return c.showNote(ctx, client, weft.SubjectData, id.String())
 }

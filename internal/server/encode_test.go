@@ -94,6 +94,12 @@ func TestListsAreEncodedAsSingleItemsAre(t *testing.T) {
 			if len(p.Outputs) > 0 {
 				v.Data.Source.Path = p.Outputs[0].Path
 			}
+			if rapid.Bool().Draw(t, "of another project") {
+				v.From, v.Upstream.Run.ID = &weft.Project{Name: "p" + drawText(t, "project")}, weft.RunID{}
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "shares") {
+				v.To = append(v.To, weft.Project{Name: drawText(t, "project")})
+			}
 			for _, in := range p.Inputs {
 				v.Downstreams = append(v.Downstreams, weft.Use{Input: in, Run: drawRun(t, p)})
 				v.Nominations = append(v.Nominations, weft.Nomination{Input: in, Plan: p})
