@@ -296,7 +296,7 @@ func (t *tx) planPurge(ctx context.Context, project weft.ProjectID, ids []weft.D
 	if err != nil {
 		return out, err
 	}
-	busy, waiting, err := t.readersOf(ctx, ids)
+	busy, waiting, err := t.readersOf(ctx, project, ids)
 	if err != nil {
 		return out, err
 	}
@@ -308,8 +308,8 @@ func (t *tx) planPurge(ctx context.Context, project weft.ProjectID, ids []weft.D
 		case row.state == dataPurged:
 		case row.state == dataProcessing:
 			out.Kept = append(out.Kept, weft.Kept{Data: id, Reason: "it is being made"})
-		case !busy[id].IsZero():
-			out.Kept = append(out.Kept, weft.Kept{Data: id, Reason: fmt.Sprintf("run %s is reading it", busy[id])})
+		case busy[id] != "":
+			out.Kept = append(out.Kept, weft.Kept{Data: id, Reason: busy[id] + " is reading it"})
 		default:
 			out.Data = append(out.Data, row.Data)
 			out.Waiting = append(out.Waiting, waiting[id]...)
@@ -320,23 +320,29 @@ func (t *tx) planPurge(ctx context.Context, project weft.ProjectID, ids []weft.D
 	return out, nil
 }
 
-// readersOf finds for each of the Data a Run under way that has it mounted, and those that
-// are yet to begin.
-func (t *tx) readersOf(ctx context.Context, ids []weft.DataID) (busy map[weft.DataID]weft.RunID, waiting map[weft.DataID][]weft.RunID, err error) {
-	busy, waiting = map[weft.DataID]weft.RunID{}, map[weft.DataID][]weft.RunID{}
-	err = t.byIDs(ctx, "SELECT i.data, r.id, r.status FROM run_input i JOIN run r ON r.id = i.run WHERE i.data IN", raw(ids...), "", func(r scanner) error {
+// readersOf finds for each of the Data whether a Run under way has it mounted, and which
+// Runs of the project are yet to begin. Those of projects that it is shared with are not
+// named.
+func (t *tx) readersOf(ctx context.Context, project weft.ProjectID, ids []weft.DataID) (busy map[weft.DataID]string, waiting map[weft.DataID][]weft.RunID, err error) {
+	busy, waiting = map[weft.DataID]string{}, map[weft.DataID][]weft.RunID{}
+	err = t.byIDs(ctx, "SELECT i.data, r.id, r.project, r.status FROM run_input i JOIN run r ON r.id = i.run WHERE i.data IN", raw(ids...), "", func(r scanner) error {
 		var id weft.DataID
 		var run weft.RunID
+		var of weft.ProjectID
 		var code int64
-		if err := r.Scan(&id, &run, &code); err != nil {
+		if err := r.Scan(&id, &run, &of, &code); err != nil {
 			return err
 		}
 		status, err := statusOf(code)
 		switch status {
 		case weft.Starting, weft.Running, weft.Completing, weft.Aborting:
-			busy[id] = run
+			if busy[id] = "run " + run.String(); of != project {
+				busy[id] = "a run of a project that it is shared with"
+			}
 		case weft.Deactivated, weft.Waiting, weft.Ready:
-			waiting[id] = append(waiting[id], run)
+			if of == project {
+				waiting[id] = append(waiting[id], run)
+			}
 		}
 		return err
 	})
@@ -349,6 +355,10 @@ func (t *tx) purge(ctx context.Context, project weft.ProjectID, ids []weft.DataI
 	if err != nil || len(plan.Data) == 0 {
 		return err
 	}
+	shares, err := t.sharesOf(ctx, ids)
+	if err != nil {
+		return err
+	}
 	var events []weft.Event
 	var changes []change
 	for _, d := range plan.Data {
@@ -359,6 +369,9 @@ func (t *tx) purge(ctx context.Context, project weft.ProjectID, ids []weft.DataI
 		}
 		events = append(events, weft.Event{Kind: weft.DataPurged, Project: project, Data: d.ID, Run: d.Source.Run, By: by})
 		changes = append(changes, change{project: project, data: d.ID, gone: d.Tags, by: by})
+		for _, p := range shares[d.ID] { // there, too, the one before it may be the latest now
+			changes = append(changes, change{project: p.ID, data: d.ID, gone: d.Tags, by: by})
+		}
 	}
 	if err := t.addEvents(ctx, events...); err != nil {
 		return err

@@ -171,6 +171,31 @@ func TestPurge(t *testing.T) {
 	})
 }
 
+// Where what is purged was shared, it matches no more either, and nobody is told of the
+// runs there.
+func TestPurgeOfWhatIsShared(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		vision := w.neighbour("vision")
+		older, newer := w.push("type:csv"), w.push("type:csv")
+		w.share(older, vision)
+		w.share(newer, vision)
+		latest := vision.define("type:csv -> type:report")
+		latest.Inputs[0].Latest.On = true
+		must(w.s.CreatePlan(w.Context(), latest, w.by))(w)
+		w.projection()
+		if runs := vision.runs(latest.ID); len(runs) != 1 || runs[0].Inputs[0].Data != newer {
+			w.Fatalf("runs there are %+v", runs)
+		}
+		gone := must(w.s.Purge(w.Context(), w.project, []weft.DataID{newer}, false, w.by))(w)
+		if len(gone.Data) != 1 || len(gone.Waiting) != 0 {
+			w.Errorf("purged is %+v", gone)
+		}
+		if n := w.projection(); n != 1 {
+			w.Errorf("%d runs were made of the one before it; want 1", n)
+		}
+	})
+}
+
 func TestRunsRememberTheirAttempts(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		p := w.plan("type:csv -> type:model ! type:log")
