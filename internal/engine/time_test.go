@@ -195,7 +195,7 @@ func TestNoMoreRunsAtOnceThanThePlanAllows(t *testing.T) {
 	for _, machine := range []string{"cpu:8 memory:64Gi", ""} { // where room is shared out, and where it is not
 		t.Run("on "+machine, func(t *testing.T) {
 			inWorld(t, machine, func(w *world) {
-				id := w.plan("two", "/in kind:raw → /out kind:x", "after 10s", "concurrency:2")
+				id := w.plan("two", "/in kind:raw → /out kind:x", "after 20s", "concurrency:2")
 				stop := w.engine(nil)
 				for i := range 5 {
 					w.push(fmt.Sprint("raw", i), "kind:raw")
