@@ -12,9 +12,9 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/weft-dev/weft"
 	"github.com/weft-dev/weft/api"
@@ -24,7 +24,7 @@ const (
 	pullWorkers    = 4
 	pullBatchFiles = 2000
 	pullBatchBytes = 8 << 20
-	writeEvery     = 32 << 20
+	pullAhead      = 64 // chunks
 
 	// maxManifest bounds what is read of a manifest: some ten million files.
 	maxManifest = 2 << 30
@@ -331,42 +331,58 @@ func copyChecked(w *os.File, r io.Reader, e weft.Entry) error {
 	return nil
 }
 
-// copyHashing copies r to w and, at the same time, to the hash.
+// copyHashing copies r to w and to the hash. Receiving, hashing and writing go on at the
+// same time, so that the server's disk reads while this one's writes.
 func copyHashing(w *os.File, h io.Writer, r io.Reader) (total int64, err error) {
-	free, full := make(chan []byte, chunksAhead), make(chan []byte, chunksAhead)
-	for range chunksAhead {
-		free <- make([]byte, chunkBytes)
+	free, received, hashed := make(chan []byte, pullAhead), make(chan []byte, pullAhead), make(chan []byte, pullAhead)
+	for range pullAhead {
+		free <- nil // allocated when needed
 	}
-	hashed := make(chan struct{})
-	go func() {
+	var stages sync.WaitGroup
+	stages.Go(func() {
 		defer close(hashed)
-		for chunk := range full {
+		for chunk := range received {
 			h.Write(chunk) // a hash never fails
+			hashed <- chunk
+		}
+	})
+	failed := make(chan error, 1)
+	stages.Go(func() {
+		var werr error
+		for chunk := range hashed {
+			if werr == nil {
+				if _, werr = w.Write(chunk); werr != nil {
+					failed <- werr
+				}
+			}
 			free <- chunk[:cap(chunk)]
 		}
-	}()
-	asked := int64(0)
+	})
 	for err == nil {
 		chunk := <-free
+		if chunk == nil {
+			chunk = make([]byte, chunkBytes)
+		}
 		var n int
 		n, err = io.ReadFull(r, chunk)
 		if n > 0 {
-			if _, werr := w.Write(chunk[:n]); werr != nil {
-				err = werr
-			}
 			total += int64(n)
-			full <- chunk[:n]
+			received <- chunk[:n]
 		}
-		if total-asked >= writeEvery {
-			// Only a hint that the disk may begin, so that it does not stand idle until there is very much to write.
-			_ = unix.SyncFileRange(int(w.Fd()), asked, total-asked, unix.SYNC_FILE_RANGE_WRITE)
-			asked = total
+		select {
+		case err = <-failed:
+		default:
 		}
 	}
-	close(full)
-	<-hashed
+	close(received)
+	stages.Wait()
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		err = nil
+	}
+	select {
+	case werr := <-failed:
+		err = werr
+	default:
 	}
 	return total, err
 }
