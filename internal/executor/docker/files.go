@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weft-dev/weft"
+	"github.com/weft-dev/weft/internal/executor"
 	"github.com/weft-dev/weft/internal/worker"
 )
 
@@ -45,19 +46,7 @@ func (e *Executor) mark(a weft.Attempt, name string) error {
 }
 
 // attempts lists the directories.
-func (e *Executor) attempts() ([]weft.Attempt, error) {
-	entries, err := os.ReadDir(e.runs)
-	if err != nil {
-		return nil, fmt.Errorf("list attempts: %w", err)
-	}
-	as := make([]weft.Attempt, 0, len(entries))
-	for _, entry := range entries {
-		if a, err := weft.ParseAttempt(entry.Name()); err == nil {
-			as = append(as, a)
-		}
-	}
-	return as, nil
-}
+func (e *Executor) attempts() ([]weft.Attempt, error) { return executor.AttemptsIn(e.runs) }
 
 // openRegular opens a file that a program may have put there: it follows no link, and
 // opens nothing else, such as a named pipe, on which one could wait for ever.

@@ -260,19 +260,7 @@ func (e *Executor) List(ctx context.Context) ([]weft.Attempt, error) {
 	return as, errors.Join(err, ctx.Err())
 }
 
-func (e *Executor) attempts() ([]weft.Attempt, error) {
-	entries, err := os.ReadDir(e.runs)
-	if err != nil {
-		return nil, fmt.Errorf("list attempts: %w", err)
-	}
-	as := make([]weft.Attempt, 0, len(entries))
-	for _, entry := range entries {
-		if a, err := weft.ParseAttempt(entry.Name()); err == nil {
-			as = append(as, a)
-		}
-	}
-	return as, nil
-}
+func (e *Executor) attempts() ([]weft.Attempt, error) { return executor.AttemptsIn(e.runs) }
 
 // Stop leaves the request where the supervisor finds it, who carries it out even if
 // this process ends.
